@@ -1,0 +1,148 @@
+"""Layers that the networks are made of: convolution, normalisation, dense, pooling. Channels last, `[B, H, W, C]`.
+
+Parameters carry Flax's usual names (`kernel`, `bias`, `scale`; statistics `mean`, `var`), padding is explicit as in the
+papers and in PyTorch (an integer pads both sides), and every module takes a compute `dtype` beside float32 parameters.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnn.ops.conv import conv
+
+Dtype = Any
+Initializer = Callable[..., jax.Array]
+
+# He et al. 2015 (arXiv:1502.01852), fan-out as torchvision's ResNet; the default of every convolution here.
+he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+
+
+def pair(value: int | Sequence[int]) -> tuple[int, int]:
+    """`3 -> (3, 3)`; a pair stays."""
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def padding_pairs(padding, kernel_size, dilation=(1, 1)) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Explicit zeros ((top, bottom), (left, right)) for an integer, a pair (rows, columns), pairs, 'same' or 'valid'.
+
+    'same' keeps the size at stride 1 (the smaller half first).
+    """
+    if padding == 'valid':
+        return (0, 0), (0, 0)
+    if padding == 'same':
+        total = [d * (k - 1) for k, d in zip(pair(kernel_size), pair(dilation), strict=True)]
+        return tuple((t // 2, t - t // 2) for t in total)
+    if isinstance(padding, int):
+        return (padding, padding), (padding, padding)
+    return tuple(pair(p) for p in padding)
+
+
+class Conv(nn.Module):
+    """Convolution with optional groups and dilation; `kernel` `[kh, kw, C_in / groups, features]`, `bias` `[features]`."""
+
+    features: int
+    kernel_size: int | tuple[int, int]
+    strides: int | tuple[int, int] = 1
+    padding: Any = 'same'
+    dilation: int | tuple[int, int] = 1
+    groups: int = 1
+    use_bias: bool = True
+    dtype: Dtype = jnp.float32
+    kernel_init: Initializer = he_normal
+    bias_init: Initializer = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kh, kw = pair(self.kernel_size)
+        if x.shape[-1] % self.groups or self.features % self.groups:
+            raise ValueError(f'{self.name}: {x.shape[-1]} -> {self.features} channels do not divide by {self.groups} groups')
+        kernel = self.param('kernel', self.kernel_init, (kh, kw, x.shape[-1] // self.groups, self.features), jnp.float32)
+        y = conv(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            strides=pair(self.strides),
+            padding=padding_pairs(self.padding, (kh, kw), self.dilation),
+            dilation=pair(self.dilation),
+            groups=self.groups,
+        )
+        if self.use_bias:
+            y = y + self.param('bias', self.bias_init, (self.features,), jnp.float32).astype(self.dtype)
+        return y
+
+
+class Dense(nn.Module):
+    """`x @ kernel + bias`; `kernel` `[inputs, features]`, `bias` `[features]`."""
+
+    features: int
+    use_bias: bool = True
+    dtype: Dtype = jnp.float32
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    bias_init: Initializer = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param('kernel', self.kernel_init, (x.shape[-1], self.features), jnp.float32)
+        y = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        if self.use_bias:
+            y = y + self.param('bias', self.bias_init, (self.features,), jnp.float32).astype(self.dtype)
+        return y
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167) over all axes but the last.
+
+    `momentum` is the share of the old running statistic that is kept: 0.9 here is PyTorch's 0.1. Statistics are
+    computed in float32 in one pass. With `axis_name` they are averaged over that mapped axis (synchronised); without,
+    each replica normalises by its own. `unbiased` stores n / (n - 1) of the variance, as PyTorch does.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    axis_name: str | None = None
+    unbiased: bool = True
+    dtype: Dtype = jnp.float32
+    scale_init: Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        features = x.shape[-1]
+        scale = self.param('scale', self.scale_init, (features,), jnp.float32)
+        bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
+        running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,), jnp.float32)
+        running_var = self.variable('batch_stats', 'var', jnp.ones, (features,), jnp.float32)
+        if not train:
+            mean, var = running_mean.value, running_var.value
+        else:
+            axes = tuple(range(x.ndim - 1))
+            x32 = x.astype(jnp.float32)
+            moments = jnp.stack([x32.mean(axes), jnp.square(x32).mean(axes)])
+            count = x.size // features
+            if self.axis_name is not None and not self.is_initializing():
+                moments = lax.pmean(moments, self.axis_name)
+                count = count * lax.axis_size(self.axis_name)
+            mean, var = moments[0], jnp.maximum(moments[1] - jnp.square(moments[0]), 0.0)
+            if not self.is_initializing():
+                stored = var * (count / max(count - 1, 1)) if self.unbiased else var
+                running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
+                running_var.value = self.momentum * running_var.value + (1 - self.momentum) * stored
+        factor = scale * lax.rsqrt(var + self.epsilon)
+        return x.astype(self.dtype) * factor.astype(self.dtype) + (bias - mean * factor).astype(self.dtype)
+
+
+def max_pool(x: jax.Array, window: int, stride: int, padding=0) -> jax.Array:
+    """Maximum over `window` x `window`; padded cells never win. `padding` as in `padding_pairs`."""
+    return nn.max_pool(x, pair(window), pair(stride), padding_pairs(padding, window))
+
+
+def avg_pool(x: jax.Array, window: int, stride: int, padding=0) -> jax.Array:
+    """Mean over `window` x `window`, padded zeros counted, as Caffe and PyTorch do by default."""
+    return nn.avg_pool(x, pair(window), pair(stride), padding_pairs(padding, window))
+
+
+def global_avg_pool(x: jax.Array) -> jax.Array:
+    """`[B, H, W, C] -> [B, C]`, in float32."""
+    return x.astype(jnp.float32).mean((1, 2))

@@ -1,0 +1,1 @@
+"""One experiment per file: `get_config(arg)` returns a flat `ml_collections.ConfigDict`."""
