@@ -10,7 +10,7 @@ os.environ['MPLBACKEND'] = 'agg'
 import jax
 import pytest
 
-# The fast path of XLA:CPU matters to users, not to tests: code without backend optimisation compiles three times faster.
+# The fast path of XLA:CPU matters to users, not to tests: unoptimised code compiles three times faster.
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_backend_optimization_level=0'
 jax.config.update('jax_num_cpu_devices', 4)
 

@@ -42,7 +42,7 @@ def padding_pairs(padding, kernel_size, dilation=(1, 1)) -> tuple[tuple[int, int
 
 
 class Conv(nn.Module):
-    """Convolution with optional groups and dilation; `kernel` `[kh, kw, C_in / groups, features]`, `bias` `[features]`."""
+    """Convolution, optionally grouped or dilated; `kernel` `[kh, kw, C_in / groups, features]`, `bias` `[features]`."""
 
     features: int
     kernel_size: int | tuple[int, int]
@@ -58,9 +58,10 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kh, kw = pair(self.kernel_size)
-        if x.shape[-1] % self.groups or self.features % self.groups:
-            raise ValueError(f'{self.name}: {x.shape[-1]} -> {self.features} channels do not divide by {self.groups} groups')
-        kernel = self.param('kernel', self.kernel_init, (kh, kw, x.shape[-1] // self.groups, self.features), jnp.float32)
+        inputs = x.shape[-1]
+        if inputs % self.groups or self.features % self.groups:
+            raise ValueError(f'{self.name}: {inputs} -> {self.features} channels do not divide by {self.groups} groups')
+        kernel = self.param('kernel', self.kernel_init, (kh, kw, inputs // self.groups, self.features), jnp.float32)
         y = conv(
             x.astype(self.dtype),
             kernel.astype(self.dtype),

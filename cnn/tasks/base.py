@@ -16,7 +16,7 @@ Variables = dict[str, Any]
 
 @flax.struct.dataclass
 class LossOutput:
-    """Sums, not means, so that replicas and accumulated micro-batches add up: loss = sum of `total` / sum of `weight`."""
+    """Sums, not means, so that replicas and micro-batches add up: loss = sum of `total` / sum of `weight`."""
 
     total: jax.Array
     weight: jax.Array
