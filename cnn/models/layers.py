@@ -4,7 +4,10 @@ Parameters carry Flax's usual names (`kernel`, `bias`, `scale`; statistics `mean
 papers and in PyTorch (an integer pads both sides), and every module takes a compute `dtype` beside float32 parameters.
 """
 
+import difflib
+import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -19,6 +22,16 @@ Initializer = Callable[..., jax.Array]
 
 # He et al. 2015 (arXiv:1502.01852), fan-out as torchvision's ResNet; the default of every convolution here.
 he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+# Uniform within 1 / sqrt(fan_in): what PyTorch gives a dense layer, and with it torchvision's classifiers.
+torch_uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+
+
+def check_choice(what: str, value: str, known: Sequence[str]) -> None:
+    """Raises ValueError, naming the nearest right choice, unless `value` is one of `known`."""
+    if value not in known:
+        close = difflib.get_close_matches(str(value), known, n=1)
+        hint = f'did you mean {close[0]!r}?' if close else f'there are {", ".join(known)}'
+        raise ValueError(f'unknown {what} {value!r}; {hint}')
 
 
 def pair(value: int | Sequence[int]) -> tuple[int, int]:
@@ -132,6 +145,68 @@ class BatchNorm(nn.Module):
                 running_var.value = self.momentum * running_var.value + (1 - self.momentum) * stored
         factor = scale * lax.rsqrt(var + self.epsilon)
         return x.astype(self.dtype) * factor.astype(self.dtype) + (bias - mean * factor).astype(self.dtype)
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation (Wu and He 2018, arXiv:1803.08494) over space and the channels of each group.
+
+    `groups` is lowered to the largest common divisor with the channels, so that narrow nets work.
+    """
+
+    groups: int = 32
+    epsilon: float = 1e-5
+    dtype: Dtype = jnp.float32
+    scale_init: Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        features = x.shape[-1]
+        scale = self.param('scale', self.scale_init, (features,), jnp.float32)
+        bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
+        groups = math.gcd(self.groups, features)
+        x32 = x.astype(jnp.float32).reshape(*x.shape[:-1], groups, features // groups)
+        axes = (*range(1, x.ndim - 1), x.ndim)
+        mean, var = x32.mean(axes, keepdims=True), x32.var(axes, keepdims=True)
+        y = ((x32 - mean) * lax.rsqrt(var + self.epsilon)).reshape(x.shape)
+        return (y * scale + bias).astype(self.dtype)
+
+
+class NoNorm(nn.Module):
+    """The identity in a norm's place; convolutions beside it get a bias instead."""
+
+    scale_init: Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        return x
+
+
+def make_norm(kind: str, *, axis_name: str | None = None, momentum: float = 0.9, epsilon: float = 1e-5,
+              dtype: Dtype = jnp.float32) -> partial:
+    """A factory `norm(name=, scale_init=) -> module`, called as `module(x, train)`, for 'batch', 'group' or 'none'.
+
+    Raises:
+      ValueError: for any other kind.
+    """
+    check_choice('norm', kind, ('batch', 'group', 'none'))
+    if kind == 'batch':
+        return partial(BatchNorm, axis_name=axis_name, momentum=momentum, epsilon=epsilon, dtype=dtype)
+    if kind == 'group':
+        return partial(GroupNorm, epsilon=epsilon, dtype=dtype)
+    return partial(NoNorm)
+
+
+CONVOLUTIONS = {'standard': Conv}
+
+
+def make_conv(kind: str, **options) -> partial:
+    """A factory of the named kind of convolution with these options bound; takes what `Conv` takes.
+
+    Raises:
+      ValueError: for a kind that `CONVOLUTIONS` does not hold.
+    """
+    check_choice('convolution', kind, tuple(CONVOLUTIONS))
+    return partial(CONVOLUTIONS[kind], **options)
 
 
 def max_pool(x: jax.Array, window: int, stride: int, padding=0) -> jax.Array:
