@@ -11,7 +11,8 @@ class TrainState:
     """Everything that a step changes.
 
     `model_state` holds the collections beside `params` (`batch_stats`); `ema` the averaged parameters and statistics or
-    an empty dict; `metrics` the sums since the last logged line, so that a resumed run logs the same values.
+    an empty dict; `metrics` the sums since the last logged line, so that a resumed run logs the same values; `bad_step`
+    the first step whose loss or gradient was not finite, or -1.
     """
 
     step: jax.Array
@@ -20,6 +21,7 @@ class TrainState:
     opt_state: Any
     ema: Any
     metrics: Any
+    bad_step: jax.Array
 
     def variables(self, averaged: bool = False) -> dict[str, Any]:
         """What `module.apply` takes; with `averaged`, the EMA where the run keeps one."""

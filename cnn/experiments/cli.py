@@ -1,0 +1,162 @@
+"""From the command line to an experiment: reads and checks the arguments, picks the mode, turns errors into exit codes.
+
+Exit codes: 0 done, 2 a user's mistake (one line on standard error), 1 anything else.
+"""
+
+import importlib
+import importlib.util
+import pathlib
+import re
+import sys
+
+from absl import flags
+
+from cnn.experiments.errors import RunFailed, UserError, nearest
+
+# Modes by name; each is a module of this folder with `run(config, workdir, flag_values)`, imported when asked for.
+MODES = {
+    'train': 'train',
+    'evaluate': 'evaluate',
+    'predict': 'predict',
+    'summarize': 'summarize',
+}
+
+
+def main(values: flags.FlagValues, argv: list[str]) -> int:
+    """Parses `argv`, runs the mode, returns the exit code."""
+    try:
+        config, workdir = parse(values, argv)
+        from cnn.experiments import settings  # imports JAX: not needed to refuse a misspelt flag
+
+        settings.check(config)
+        experiment = importlib.import_module(f'cnn.experiments.{MODES[values.mode]}')
+        experiment.run(config, workdir, values)
+    # The rooms below raise ValueError with one line for a user's mistake; everything is checked before compilation.
+    except ValueError as error:
+        return _complain(error, 2) if _is_plain(error) else _crash()
+    except RunFailed as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return _complain('interrupted', 1)
+    return 0
+
+
+def parse(values: flags.FlagValues, argv: list[str]):
+    """Reads the flags into (config, workdir).
+
+    Raises:
+      UserError: for anything misspelt, mistyped, missing or left over.
+    """
+    path, argument = _config_argument(argv)
+    _check_overrides(_load(path, argument), argv)
+    try:
+        rest = values(argv)
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(f'unknown flag --{error.flagname}; {nearest(error.flagname, _flag_names(values))}') from None
+    except flags.Error as error:
+        raise UserError(_mistyped(str(error))) from None
+    if rest[1:]:
+        hint = f'write --{rest[1]}' if re.match(r'[\w.]+=', rest[1]) else 'every option is written --name=value'
+        raise UserError(f'stray argument {rest[1]!r}; {hint}')
+    return values.config, pathlib.Path(values.workdir or _default_workdir(path, argument))
+
+
+def _config_argument(argv: list[str]) -> tuple[str, str]:
+    """The path and the argument string behind `--config`."""
+    given = ''
+    for i, word in enumerate(argv[1:], 1):
+        if re.fullmatch(r'--?config', word):
+            given = argv[i + 1] if i + 1 < len(argv) else ''
+        elif match := re.match(r'--?config=(.*)', word, re.DOTALL):
+            given = match[1]
+        elif re.fullmatch(r'--?(help|helpfull|helpshort)', word):
+            return 'configs/resnet.py', ''
+    if not given:
+        raise UserError(f'no --config given; write for example --config={_configs()[0]}')
+    path, _, argument = given.partition(':')
+    if not pathlib.Path(path).is_file():
+        raise UserError(f'no config file {path}; {nearest(path, _configs())}')
+    return path, argument
+
+
+def _configs() -> list[str]:
+    here = pathlib.Path(__file__).resolve().parents[2] / 'configs'
+    found = [f'configs/{p.name}' for p in here.glob('*.py') if p.name not in ('__init__.py', 'common.py')]
+    return sorted(found, key=lambda name: (name != 'configs/resnet.py', name))
+
+
+def _load(path: str, argument: str):
+    spec = importlib.util.spec_from_file_location('_config_to_check', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, 'get_config'):
+        raise UserError(f'{path} defines no get_config(arg)')
+    return module.get_config(argument)
+
+
+def _check_overrides(config, argv: list[str]) -> None:
+    """Each `--config.a.b=...` must name a field; the error names the nearest one."""
+    for word in argv[1:]:
+        match = re.match(r'--?(?:no)?config\.([\w.]+)', word)
+        section = config
+        for part in match[1].split('.') if match else ():
+            if not hasattr(section, 'keys') or part not in section:
+                known = _fields(config)
+                raise UserError(f'unknown config field {match[1]!r}; {nearest(match[1], known)}')
+            section = section[part]
+
+
+def _fields(config, prefix: str = '') -> list[str]:
+    names = []
+    for key, value in config.items():
+        names += _fields(value, f'{prefix}{key}.') if hasattr(value, 'keys') else [f'{prefix}{key}']
+    return sorted(names)
+
+
+def _flag_names(values: flags.FlagValues) -> list[str]:
+    return [name for name in ('config', 'workdir', 'mode', 'images', 'trials', 'storage') if name in values]
+
+
+def _mistyped(message: str) -> str:
+    """One line from absl's complaint about a value."""
+    match = re.match(r'flag --(config\.[\w.]+)=(.*?): (.*)', message, re.DOTALL)
+    if not match:
+        return message.splitlines()[0]
+    field, value, reason = match.groups()
+    kinds = {'int()': 'a whole number', 'boolean': 'true or false', 'float': 'a number', 'ConfigDict': None}
+    for sign, kind in kinds.items():
+        if sign in reason and kind:
+            return f'--{field}={value} is wrong: {field} takes {kind}'
+        if sign in reason:
+            return f'--{field}={value} is wrong: {field} is a section; set one of its fields, as in --{field}.name=...'
+    return f'--{field}={value} is wrong: {reason.splitlines()[0]}'
+
+
+def _default_workdir(path: str, argument: str) -> str:
+    """runs/NAME, with the argument string where there is one: runs/resnet_dataset=cifar10,depth=20."""
+    name = pathlib.Path(path).stem + (f'_{argument}' if argument else '')
+    return f'runs/{re.sub(r"[^A-Za-z0-9=,._-]+", "-", name)[:120]}'
+
+
+def _is_plain(error: ValueError) -> bool:
+    """A mistake is told in one line and raised by this project; a ValueError from inside a library is a crash."""
+    message = str(error)
+    frames = []
+    trace = error.__traceback__
+    while trace:
+        frames.append(trace.tb_frame.f_globals.get('__name__', ''))
+        trace = trace.tb_next
+    own = frames[-1].partition('.')[0] in ('cnn', 'input_pipeline', 'configs', '_config_to_check')
+    return isinstance(error, UserError) or (own and '\n' not in message.strip())
+
+
+def _complain(message, code: int) -> int:
+    print(f'error: {" ".join(str(message).split())}', file=sys.stderr)
+    return code
+
+
+def _crash() -> int:
+    import traceback
+
+    traceback.print_exc()
+    return 1

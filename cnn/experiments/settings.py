@@ -1,0 +1,81 @@
+"""Checks a config before anything is compiled, and derives what it leaves open, after the overrides."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from cnn.experiments.errors import UserError, nearest
+from cnn.training import optimizer
+
+_CHOICES = {
+    'task': ('classification',),
+    'precision': ('auto', 'float32', 'bfloat16'),
+    'optimizer.name': optimizer.NAMES,
+    'schedule.name': optimizer.SCHEDULES,
+    'augmentation.crop': ('none', 'pad', 'random_resized'),
+    'input.mode': ('auto', 'resident', 'streaming'),
+}
+# Fields that must be above zero, and those that may also be zero.
+_POSITIVE = ('image_size', 'batch_size', 'epochs', 'optimizer.accumulate_steps', 'evaluation.every_epochs',
+             'checkpoint.every_epochs', 'checkpoint.keep', 'schedule.decay_epochs', 'optimizer.epsilon')  # fmt: skip
+_NOT_NEGATIVE = ('optimizer.learning_rate', 'optimizer.weight_decay', 'optimizer.clip_norm', 'schedule.warmup_epochs',
+                 'devices', 'evaluation.batch_size', 'evaluation.resize', 'augmentation.mixup', 'augmentation.cutmix',
+                 'augmentation.lighting', 'augmentation.pad', 'augmentation.color_jitter', 'input.threads',
+                 'input.steps_per_dispatch', 'input.resident_bytes', 'log_every_steps', 'seed')  # fmt: skip
+_FRACTIONS = ('optimizer.momentum', 'optimizer.beta1', 'optimizer.beta2', 'optimizer.ema_decay', 'loss.label_smoothing',
+              'schedule.final_fraction', 'augmentation.random_erasing', 'augmentation.min_area',
+              'input.max_bad_fraction')  # fmt: skip
+
+
+def field(config, path: str):
+    """The value at `a.b` of a config."""
+    for part in path.split('.'):
+        config = config[part]
+    return config
+
+
+def check(config) -> None:
+    """Raises a UserError for the first value that is out of range, unknown or contradictory."""
+    for path, choices in _CHOICES.items():
+        value = field(config, path)
+        if value not in choices:
+            raise UserError(f'config.{path}={value!r} is unknown; {nearest(value, choices)}')
+    for path in (*_POSITIVE, *_NOT_NEGATIVE, *_FRACTIONS):
+        value = field(config, path)
+        if not math.isfinite(value):
+            raise UserError(f'config.{path}={value} is not a finite number')
+    for path in _POSITIVE:
+        if field(config, path) <= 0:
+            raise UserError(f'config.{path}={field(config, path)} must be above 0')
+    for path in _NOT_NEGATIVE:
+        if field(config, path) < 0:
+            raise UserError(f'config.{path}={field(config, path)} must not be negative')
+    for path in _FRACTIONS:
+        if not 0 <= field(config, path) <= 1:
+            raise UserError(f'config.{path}={field(config, path)} must lie between 0 and 1')
+    if config.optimizer.ema_decay == 1:
+        raise UserError('config.optimizer.ema_decay=1 never moves the average; use for example 0.999')
+    if any(b <= a for a, b in zip(config.schedule.milestones, config.schedule.milestones[1:], strict=False)):
+        raise UserError(f'config.schedule.milestones={tuple(config.schedule.milestones)} must rise')
+    optimizer.parse_rates(config.optimizer.rates)
+
+
+def compute_dtype(config):
+    """float32, or bfloat16 where `precision` says so or, with 'auto', on accelerators."""
+    if config.precision == 'auto':
+        return jnp.float32 if jax.default_backend() == 'cpu' else jnp.bfloat16
+    return jnp.dtype(config.precision)
+
+
+def evaluation_batch(config, replicas) -> int:
+    """The evaluation's batch: the config's, or the training batch rounded up to the devices."""
+    if config.evaluation.batch_size:
+        replicas.check_batch(config.evaluation.batch_size, 'evaluation.batch_size')
+        return config.evaluation.batch_size
+    return -(-config.batch_size // replicas.count) * replicas.count
+
+
+def steps_per_dispatch(config) -> int:
+    """How many steps of a resident set one dispatch runs."""
+    return config.input.steps_per_dispatch or (1 if jax.default_backend() == 'cpu' else 32)

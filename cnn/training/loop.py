@@ -1,0 +1,108 @@
+"""The one loop. It knows steps and events; the task, the data and the devices are behind what it is given.
+
+At an event's step the order is: log, evaluate, save. A saved state therefore always stands behind its own lines of the
+record, and a resumed run writes the same lines again.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnn.metrics import base as metrics_base
+from cnn.training.state import TrainState
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss or gradient became NaN or infinite at `step` (0-based)."""
+
+    def __init__(self, step: int):
+        super().__init__(f'the loss or gradient is not finite at step {step}')
+        self.step = step
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """When things happen, in steps. Everything also happens at the last step."""
+
+    total: int
+    log_every: int
+    evaluate_every: int
+    save_every: int
+
+    def due(self, step: int, every: int) -> bool:
+        return step == self.total or step % every == 0
+
+    def next_event(self, step: int) -> int:
+        """The first step after `step` at which anything is due."""
+        return min(self.total, *((step // every + 1) * every for every in
+                                 (self.log_every, self.evaluate_every, self.save_every)))  # fmt: skip
+
+
+def fit(
+    state: TrainState,
+    plan: Plan,
+    *,
+    batches: Iterator[Any],
+    advance: Callable[[TrainState, list[Any]], TrainState],
+    per_dispatch: int,
+    to_host: Callable[[Any], Any],
+    on_progress: Callable[[int], None],
+    on_log: Callable[[int, dict[str, float]], None],
+    evaluate: Callable[[TrainState, int], dict[str, float]],
+    save: Callable[[TrainState, int, dict[str, float]], None],
+    stopping: Callable[[int], bool],
+) -> tuple[TrainState, int]:
+    """Advances `state` to `plan.total` or until `stopping(step)`, and then saves.
+
+    Args:
+      batches: this process's batches from the state's step on.
+      advance: runs one step per batch of the list.
+      per_dispatch: how many batches at most to give it.
+      save: is handed the last evaluation's metrics, or {} where none belongs to this step.
+
+    Returns:
+      The state and its step.
+
+    Raises:
+      NonFiniteLoss: at the first event after it, before anything of it is saved.
+    """
+    step = int(to_host(state.step))
+    while step < plan.total:
+        event = plan.next_event(step)
+        count = min(per_dispatch, event - step)
+        state = advance(state, [next(batches) for _ in range(count)])
+        step += count
+        on_progress(step)
+        values: dict[str, float] = {}
+        if plan.due(step, plan.log_every):
+            state = _log(state, step, to_host, on_log)
+        stop = step < plan.total and stopping(step)
+        if plan.due(step, plan.evaluate_every):
+            _check_finite(state, to_host)
+            values = evaluate(state, step)
+        if stop or plan.due(step, plan.save_every):
+            _check_finite(state, to_host)
+            save(state, step, values)
+        if stop:
+            break
+    return state, step
+
+
+def _log(state, step, to_host, on_log) -> TrainState:
+    """Hands the window's metrics out and starts the next window at zero."""
+    _check_finite(state, to_host)
+    on_log(step, metrics_base.compute(to_host(state.metrics)))
+    return state.replace(metrics=jax.tree.map(_zero, state.metrics))
+
+
+def _zero(x: jax.Array) -> jax.Array:
+    return jax.device_put(np.zeros(x.shape, x.dtype), x.sharding)
+
+
+def _check_finite(state: TrainState, to_host) -> None:
+    bad = int(to_host(state.bad_step))
+    if bad >= 0:
+        raise NonFiniteLoss(bad)

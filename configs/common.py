@@ -1,0 +1,150 @@
+"""What the configs share: the argument string, the sections with their defaults, and the size of each data set.
+
+Every field a script may rely on is in `base()`. None of them is a list or None, because neither can be overridden on
+the command line; 'auto', 0 or an empty string stand for "derived later, after the overrides".
+"""
+
+import difflib
+
+from ml_collections import ConfigDict
+
+# Data sets of small images, with the side that networks see: they take the networks' small-image stems.
+SMALL_IMAGES = {'mnist_5k': 28, 'cifar10': 32, 'cifar100': 32}
+PRESETS = ('', 'tiny')
+
+
+def parse_arg(arg: str, **defaults):
+    """Reads 'key=value,key=value' into the types of `defaults`, plus `dataset`, `image_size` and `preset`.
+
+    Raises:
+      ValueError: for an unknown key (naming the nearest), a missing '=', or a value of the wrong type.
+    """
+    values = {'dataset': 'mnist_5k', 'image_size': 0, 'preset': '', **defaults}
+    for item in filter(None, (arg or '').split(',')):
+        key, separator, text = item.partition('=')
+        if key not in values:
+            close = difflib.get_close_matches(key, values, n=1)
+            hint = f'did you mean {close[0]!r}?' if close else f'there are {", ".join(values)}'
+            raise ValueError(f'unknown config argument {key!r}; {hint}')
+        if not separator:
+            raise ValueError(f'config argument {key!r} has no value; write {key}=VALUE')
+        kind = type(values[key])
+        if kind is bool:
+            if text.lower() not in ('true', 'false', '1', '0'):
+                raise ValueError(f'config argument {key}={text!r} takes true or false')
+            values[key] = text.lower() in ('true', '1')
+            continue
+        try:
+            values[key] = kind(text)
+        except ValueError:
+            raise ValueError(f'config argument {key}={text!r} takes {kind.__name__}') from None
+    if values['preset'] not in PRESETS:
+        raise ValueError(f'unknown preset {values["preset"]!r}; there is tiny')
+    return ConfigDict(values)
+
+
+def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDict:
+    """The config that each experiment starts from: a classifier on `arg.dataset`, SGD with momentum, cosine decay.
+
+    Args:
+      arg: what `parse_arg` returned.
+      model: the network's name and sizes.
+      small: whether images are small (28 to 64 pixels); None decides by the data set.
+    """
+    if small is None:
+        small = arg.dataset in SMALL_IMAGES
+    c = ConfigDict()
+    c.task = 'classification'
+    c.seed = 0
+    c.dataset = arg.dataset
+    c.data_dir = ''
+    c.manual_dir = ''
+    c.image_size = arg.image_size or SMALL_IMAGES.get(arg.dataset, 32 if small else 224)
+    c.batch_size = 128 if small else 256
+    c.epochs = 12.0
+    # float32 on the CPU, bfloat16 compute with float32 parameters on accelerators.
+    c.precision = 'auto'
+    # A weights file (.pth, .safetensors) or a workdir to start from; replace_head allows another number of classes.
+    c.init_from = ''
+    c.replace_head = False
+    # Devices of this process that share the batch; 0 for all.
+    c.devices = 0
+
+    c.model = ConfigDict(model)
+    # Each replica normalises by its own batch, or all by the global one.
+    c.batch_norm = ConfigDict({'synchronised': False})
+
+    c.optimizer = ConfigDict()
+    c.optimizer.name = 'sgd'
+    c.optimizer.learning_rate = 0.1
+    c.optimizer.momentum = 0.9
+    c.optimizer.nesterov = False
+    c.optimizer.beta1 = 0.9
+    c.optimizer.beta2 = 0.999
+    c.optimizer.epsilon = 1e-8
+    c.optimizer.weight_decay = 1e-4
+    # Whether biases and normalisation scales decay too, as in the papers.
+    c.optimizer.decay_vectors = True
+    c.optimizer.clip_norm = 0.0
+    c.optimizer.accumulate_steps = 1
+    c.optimizer.ema_decay = 0.0
+    # A regular expression over parameter paths (conv2_1/conv1/kernel): what it finds stays as it is.
+    c.optimizer.freeze = ''
+    # Learning rates by path: 'conv.*=0.1,fc=2'.
+    c.optimizer.rates = ''
+
+    c.schedule = ConfigDict()
+    c.schedule.name = 'cosine'
+    c.schedule.warmup_epochs = 0.0
+    c.schedule.milestones = (30.0, 60.0, 80.0)
+    c.schedule.factor = 0.1
+    c.schedule.decay_epochs = 1.0
+    c.schedule.final_fraction = 0.0
+
+    c.loss = ConfigDict({'label_smoothing': 0.0})
+
+    c.augmentation = ConfigDict()
+    # none, pad (zeros, then a random crop back), random_resized (Szegedy et al. 2015)
+    c.augmentation.crop = 'none' if small else 'random_resized'
+    c.augmentation.pad = 4
+    c.augmentation.min_area = 0.08
+    c.augmentation.flip = not small
+    # AlexNet's PCA lighting, standard deviation; 0.1 in the paper.
+    c.augmentation.lighting = 0.0
+    c.augmentation.color_jitter = 0.0
+    c.augmentation.random_erasing = 0.0
+    c.augmentation.mixup = 0.0
+    c.augmentation.cutmix = 0.0
+
+    c.evaluation = ConfigDict()
+    c.evaluation.split = 'auto'
+    c.evaluation.every_epochs = 1.0
+    c.evaluation.batch_size = 0
+    # The shorter side before the central crop of image_size; 0 for image_size / 0.875 on large images.
+    c.evaluation.resize = 0
+
+    c.checkpoint = ConfigDict({'every_epochs': 1.0, 'keep': 1, 'best_metric': 'accuracy'})
+    c.folds = ConfigDict({'kind': 'stratified', 'count': 5, 'repeats': 1, 'groups': '', 'layout': 'auto'})
+
+    c.input = ConfigDict()
+    c.input.train_split = 'train'
+    # auto, resident (the whole set on the device) or streaming
+    c.input.mode = 'auto'
+    c.input.resident_bytes = 2 * 1024**3
+    c.input.threads = 0
+    c.input.max_bad_fraction = 0.01
+    # Steps to one dispatch of a resident set; 0: 1 on the CPU, where convolutions in loops are slow, else 32.
+    c.input.steps_per_dispatch = 0
+
+    c.log_every_steps = 0
+    if arg.preset == 'tiny':
+        tiny(c)
+    return c
+
+
+def tiny(c: ConfigDict) -> None:
+    """Shrinks any config to seconds on two CPU cores: a quarter of an epoch in small batches, one evaluation."""
+    c.epochs = 0.25
+    c.batch_size = 32
+    c.evaluation.every_epochs = 1000.0
+    c.checkpoint.every_epochs = 1000.0
