@@ -2,6 +2,7 @@
 
 Parameters carry Flax's usual names (`kernel`, `bias`, `scale`; statistics `mean`, `var`), padding is explicit as in the
 papers and in PyTorch (an integer pads both sides), and every module takes a compute `dtype` beside float32 parameters.
+`CONVOLUTIONS` holds every kind of convolution by name. One long file, so that a network needs a single import.
 """
 
 import difflib
@@ -16,6 +17,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnn.ops.conv import conv
+from cnn.ops.conv_transpose import conv_transpose
+from cnn.ops.lrn import local_response_norm
+from cnn.ops.sampling import deformable_conv
 
 Dtype = Any
 Initializer = Callable[..., jax.Array]
@@ -54,38 +58,146 @@ def padding_pairs(padding, kernel_size, dilation=(1, 1)) -> tuple[tuple[int, int
     return tuple(pair(p) for p in padding)
 
 
-class Conv(nn.Module):
-    """Convolution, optionally grouped or dilated; `kernel` `[kh, kw, C_in / groups, features]`, `bias` `[features]`."""
+class _Convolution(nn.Module):
+    """What every kind of convolution takes. 'same' padding keeps the size at stride 1, whatever the kind's dilation."""
 
     features: int
-    kernel_size: int | tuple[int, int]
+    kernel_size: int | tuple[int, int] = 3
     strides: int | tuple[int, int] = 1
     padding: Any = 'same'
     dilation: int | tuple[int, int] = 1
-    groups: int = 1
     use_bias: bool = True
     dtype: Dtype = jnp.float32
     kernel_init: Initializer = he_normal
     bias_init: Initializer = nn.initializers.zeros
 
+    def _kernel(self, inputs: int, outputs: int) -> jax.Array:
+        shape = (*pair(self.kernel_size), inputs, outputs)
+        return self.param('kernel', self.kernel_init, shape, jnp.float32).astype(self.dtype)
+
+    def _spatial(self) -> dict[str, tuple]:
+        return {
+            'strides': pair(self.strides),
+            'padding': padding_pairs(self.padding, self.kernel_size, self.dilation),
+            'dilation': pair(self.dilation),
+        }
+
+    def _add_bias(self, y: jax.Array) -> jax.Array:
+        if not self.use_bias:
+            return y
+        return y + self.param('bias', self.bias_init, (y.shape[-1],), jnp.float32).astype(self.dtype)
+
+
+class Conv(_Convolution):
+    """Convolution, optionally grouped or dilated; `kernel` `[kh, kw, C_in / groups, features]`, `bias` `[features]`."""
+
+    groups: int = 1
+
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kh, kw = pair(self.kernel_size)
         inputs = x.shape[-1]
         if inputs % self.groups or self.features % self.groups:
             raise ValueError(f'{self.name}: {inputs} -> {self.features} channels do not divide by {self.groups} groups')
-        kernel = self.param('kernel', self.kernel_init, (kh, kw, inputs // self.groups, self.features), jnp.float32)
-        y = conv(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            strides=pair(self.strides),
-            padding=padding_pairs(self.padding, (kh, kw), self.dilation),
-            dilation=pair(self.dilation),
-            groups=self.groups,
-        )
-        if self.use_bias:
-            y = y + self.param('bias', self.bias_init, (self.features,), jnp.float32).astype(self.dtype)
-        return y
+        kernel = self._kernel(inputs // self.groups, self.features)
+        return self._add_bias(conv(x.astype(self.dtype), kernel, groups=self.groups, **self._spatial()))
+
+
+class ConvTranspose(_Convolution):
+    """Transposed convolution, the adjoint of a `Conv` of the same sizes; it enlarges by `strides`.
+
+    `kernel` `[kh, kw, features, C_in]` is the kernel of that `Conv` (from `features` to C_in channels), so both may
+    share one array. `padding` is that convolution's: here it takes rows and columns away.
+    """
+
+    output_padding: int | tuple[int, int] = 0
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self._kernel(self.features, x.shape[-1])
+        pad = pair(self.output_padding)
+        return self._add_bias(conv_transpose(x.astype(self.dtype), kernel, output_padding=pad, **self._spatial()))
+
+
+class Depthwise(_Convolution):
+    """Each channel by itself; `kernel` `[kh, kw, 1, features]`, `features` a multiple of the inputs (0: as many)."""
+
+    features: int = 0
+    # An output sums over one channel only: the fan-out of the other kinds would start it far too small.
+    kernel_init: Initializer = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        inputs = x.shape[-1]
+        features = self.features or inputs
+        if features % inputs:
+            raise ValueError(
+                f'{self.name}: a depthwise convolution cannot turn {inputs} channels into {features}, which is no '
+                "multiple; use 'depthwise_separable'"
+            )
+        return self._add_bias(conv(x.astype(self.dtype), self._kernel(1, features), groups=inputs, **self._spatial()))
+
+
+class DepthwiseSeparable(_Convolution):
+    """Depthwise, then pointwise, nothing between (Chollet 2016, arXiv:1610.02357); `depthwise`, `pointwise`."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        spatial = (self.kernel_size, self.strides, self.padding, self.dilation)
+        x = Depthwise(0, *spatial, use_bias=False, dtype=self.dtype, name='depthwise')(x)
+        last = partial(Conv, use_bias=self.use_bias, dtype=self.dtype)
+        return last(self.features, 1, kernel_init=self.kernel_init, bias_init=self.bias_init, name='pointwise')(x)
+
+
+class SpatiallySeparable(_Convolution):
+    """kh x 1, then 1 x kw, with `features` channels between; `vertical`, `horizontal`."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        (kh, kw), (sh, sw), (dh, dw) = pair(self.kernel_size), pair(self.strides), pair(self.dilation)
+        rows, columns = padding_pairs(self.padding, (kh, kw), (dh, dw))
+        make = partial(Conv, self.features, dtype=self.dtype, kernel_init=self.kernel_init)
+        x = make((kh, 1), (sh, 1), (rows, (0, 0)), (dh, 1), use_bias=False, name='vertical')(x)
+        last = partial(make, use_bias=self.use_bias, bias_init=self.bias_init, name='horizontal')
+        return last((1, kw), (1, sw), ((0, 0), columns), (1, dw))(x)
+
+
+class Deformable(_Convolution):
+    """Deformable convolution, v1 or (`modulated`) v2; `offset` is the convolution that places the taps.
+
+    It starts as the plain convolution: offsets zero, and v2's factors one half each (Zhu et al. 2018).
+    """
+
+    modulated: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x, taps = x.astype(self.dtype), math.prod(pair(self.kernel_size))
+        spatial = (self.kernel_size, self.strides, self.padding, self.dilation)
+        place = partial(Conv, dtype=self.dtype, kernel_init=nn.initializers.zeros, name='offset')
+        placed = place(taps * (3 if self.modulated else 2), *spatial)(x)
+        offsets, mask = jnp.split(placed, [2 * taps], axis=-1)
+        mask = nn.sigmoid(mask) if self.modulated else None
+        kernel = self._kernel(x.shape[-1], self.features)
+        return self._add_bias(deformable_conv(x, offsets, kernel, mask, **self._spatial()))
+
+
+def _pointwise(features: int, kernel_size=1, **options) -> Conv:
+    """1x1 whatever the size asked for, so that it can stand in any network."""
+    return Conv(features, 1, **options | ({'padding': 0} if 'padding' in options else {}))
+
+
+CONVOLUTIONS = {
+    'standard': Conv,
+    'dilated': partial(Conv, dilation=2),
+    'transposed': ConvTranspose,
+    'spatially_separable': SpatiallySeparable,
+    'grouped': partial(Conv, groups=4),
+    'pointwise': _pointwise,
+    'depthwise': Depthwise,
+    'depthwise_separable': DepthwiseSeparable,
+    'deformable': Deformable,
+    'modulated_deformable': partial(Deformable, modulated=True),
+}
 
 
 class Dense(nn.Module):
@@ -181,8 +293,14 @@ class NoNorm(nn.Module):
         return x
 
 
-def make_norm(kind: str, *, axis_name: str | None = None, momentum: float = 0.9, epsilon: float = 1e-5,
-              dtype: Dtype = jnp.float32) -> partial:
+def make_norm(
+    kind: str,
+    *,
+    axis_name: str | None = None,
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    dtype: Dtype = jnp.float32,
+) -> partial:
     """A factory `norm(name=, scale_init=) -> module`, called as `module(x, train)`, for 'batch', 'group' or 'none'.
 
     Raises:
@@ -196,11 +314,10 @@ def make_norm(kind: str, *, axis_name: str | None = None, momentum: float = 0.9,
     return partial(NoNorm)
 
 
-CONVOLUTIONS = {'standard': Conv}
-
-
 def make_conv(kind: str, **options) -> partial:
     """A factory of the named kind of convolution with these options bound; takes what `Conv` takes.
+
+    A network that lets its user choose the kind passes `padding='same'`, for kinds that bring their own dilation.
 
     Raises:
       ValueError: for a kind that `CONVOLUTIONS` does not hold.
@@ -209,9 +326,41 @@ def make_conv(kind: str, **options) -> partial:
     return partial(CONVOLUTIONS[kind], **options)
 
 
-def max_pool(x: jax.Array, window: int, stride: int, padding=0) -> jax.Array:
+class LocalResponseNorm(nn.Module):
+    """`ops.lrn.local_response_norm` under a name of its own in summaries; no parameters."""
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 2.0
+    divide_by_size: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return local_response_norm(
+            x, size=self.size, alpha=self.alpha, beta=self.beta, k=self.k, divide_by_size=self.divide_by_size
+        )
+
+
+def pool_padding(size: Sequence[int], window: int, stride: int, padding=0, ceil_mode: bool = False):
+    """`padding_pairs`, and with `ceil_mode` as much more at the bottom and right as Caffe's rounding up reads.
+
+    A window must start inside the image or its first padding, as in Caffe and PyTorch.
+    """
+    pairs = padding_pairs(padding, window)
+    if not ceil_mode:
+        return pairs
+    ends = []
+    for n, (low, high) in zip(size, pairs, strict=True):
+        count = -(-(n + low + high - window) // stride) + 1
+        count -= (count - 1) * stride >= n + low
+        ends.append((low, max(high, (count - 1) * stride + window - n - low)))
+    return tuple(ends)
+
+
+def max_pool(x: jax.Array, window: int, stride: int, padding=0, ceil_mode: bool = False) -> jax.Array:
     """Maximum over `window` x `window`; padded cells never win. `padding` as in `padding_pairs`."""
-    return nn.max_pool(x, pair(window), pair(stride), padding_pairs(padding, window))
+    return nn.max_pool(x, pair(window), pair(stride), pool_padding(x.shape[1:3], window, stride, padding, ceil_mode))
 
 
 def avg_pool(x: jax.Array, window: int, stride: int, padding=0) -> jax.Array:

@@ -19,12 +19,14 @@ ORDERS = ('original', 'bn_after_add', 'relu_before_add', 'relu_only_preact', 'fu
 class Unit(nn.Module):
     """One residual unit: 3x3, 3x3 or (`bottleneck`) 1x1, 3x3, 1x1 to four times `features`, around a shortcut.
 
-    `first` marks the unit right after the stem, whose input is activated already.
+    `first` marks the unit right after the stem, whose input is activated already. `zero_init` names what starts at zero
+    at the end of the branch: 'norm' (its gamma), 'conv' (its kernel) or ''.
     """
 
     features: int
     conv: Callable
     conv3x3: Callable
+    strided3x3: Callable
     norm: Callable
     strides: int = 1
     dilation: int = 1
@@ -34,7 +36,7 @@ class Unit(nn.Module):
     order: str = 'original'
     stride_on: str = '3x3'
     first: bool = False
-    zero_init: bool = False
+    zero_init: str = ''
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -63,24 +65,22 @@ class Unit(nn.Module):
 
     def _convolutions(self, outputs: int) -> list[Callable]:
         """Factories of the branch's convolutions, in order."""
-        conv3x3 = partial(self.conv3x3, kernel_size=3, dilation=self.dilation, padding=self.dilation)
+        dilation = {'dilation': self.dilation} if self.dilation > 1 else {}
+        conv3x3 = partial(self.conv3x3, self.features, 3, **dilation)
+        strided = partial(self.strided3x3, self.features, 3, strides=self.strides) if self.strides > 1 else conv3x3
         if not self.bottleneck:
-            made = [partial(conv3x3, self.features, strides=self.strides), partial(conv3x3, self.features)]
+            made = [strided, conv3x3]
         else:
             # On the 1x1: the paper and the MSRA release; on the 3x3: torchvision and most since ("v1.5").
-            reduce, spatial = (self.strides, 1) if self.stride_on == '1x1' else (1, self.strides)
-            made = [
-                partial(self.conv, self.features, 1, strides=reduce),
-                partial(conv3x3, self.features, strides=spatial),
-                partial(self.conv, outputs, 1),
-            ]
-        if self.zero_init and self.norm.func is layers.NoNorm:
+            reduce, spatial = (self.strides, conv3x3) if self.stride_on == '1x1' else (1, strided)
+            made = [partial(self.conv, self.features, 1, strides=reduce), spatial, partial(self.conv, outputs, 1)]
+        if self.zero_init == 'conv':
             made[-1] = partial(made[-1], kernel_init=nn.initializers.zeros)
         return made
 
     def _norm(self, i: int, last: bool) -> nn.Module:
         # Goyal et al. 2017 (arXiv:1706.02677): a zero last gamma starts every unit as the identity.
-        scale = nn.initializers.zeros if last and self.zero_init else nn.initializers.ones
+        scale = nn.initializers.zeros if last and self.zero_init == 'norm' else nn.initializers.ones
         return self.norm(name=f'norm{i}', scale_init=scale)
 
     def _shortcut(self, x: jax.Array, activated: jax.Array, outputs: int, train: bool) -> jax.Array:
@@ -231,13 +231,15 @@ def create(
         Unit,
         conv=make_conv,
         conv3x3=layers.make_conv(conv, use_bias=norm == 'none', dtype=dtype),
+        # A transposed convolution enlarges where it strides, so the units that reduce keep the standard one.
+        strided3x3=layers.make_conv('standard' if conv == 'transposed' else conv, use_bias=norm == 'none', dtype=dtype),
         norm=make_norm,
         bottleneck=bottleneck,
         residual=residual,
         shortcut=shortcut or ('B' if imagenet else 'A'),
         order=order,
         stride_on=stride_on,
-        zero_init=zero_init,
+        zero_init=('conv' if norm == 'none' else 'norm') if zero_init else '',
     )
     width = width or (64 if imagenet else 16)
     return ResNet(num_classes, sizes, unit, make_conv, make_norm, width, stem, order, output_stride, stem_bias)
