@@ -1,0 +1,79 @@
+"""Device-side augmentation of whole batches: geometry, erasing, normalisation.
+
+Pure functions: the key first, then images `[B, H, W, C]` and `row` int32 `[B]` (each example's row in the global
+batch), options keyword-only. What happens to an example depends on the key and its row, not on the batch around it.
+Colour is in cnn/ops/color.py, mixing of examples in cnn/ops/mixing.py.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnn.ops import keys
+
+
+def normalize(images: jax.Array, mean, std, *, dtype=jnp.float32) -> jax.Array:
+    """`(images / 255 - mean) / std` in `dtype`, from pixels 0 to 255 (uint8 or float) `[..., C]`.
+
+    `mean` and `std` are per channel, in units of full brightness (0 to 1). Computed in float32, then cast.
+    """
+    mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
+    return (images.astype(jnp.float32) * (1.0 / (255.0 * std)) - mean / std).astype(dtype)
+
+
+def random_flip(key: jax.Array, images: jax.Array, row: jax.Array, *, probability: float = 0.5) -> jax.Array:
+    """Mirrors each image left to right with the given probability; any dtype."""
+    flip = keys.uniforms(key, row, 1)[:, :, None, None] < probability
+    return jnp.where(flip, images[:, :, ::-1], images)
+
+
+def pad_and_crop(key: jax.Array, images: jax.Array, row: jax.Array, *, pad: int) -> jax.Array:
+    """Pads each side with `pad` zeros and cuts the original size back out at a random place; any dtype.
+
+    The augmentation of small images in He et al. 2016 (arXiv:1512.03385, section 4.2), with pad 4. Every offset from 0
+    to 2 `pad` is equally likely in both directions.
+    """
+    height, width, channels = images.shape[1:]
+    padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    offsets = jax.vmap(lambda k: jax.random.randint(k, (2,), 0, 2 * pad + 1))(keys.per_example(key, row))
+
+    def crop(image, offset):
+        return lax.dynamic_slice(image, (offset[0], offset[1], 0), (height, width, channels))
+
+    return jax.vmap(crop)(padded, offsets)
+
+
+def random_erasing(
+    key: jax.Array,
+    images: jax.Array,
+    row: jax.Array,
+    *,
+    probability: float = 0.5,
+    area: tuple[float, float] = (0.02, 1 / 3),
+    aspect: tuple[float, float] = (0.3, 3.3),
+    fill: float = 0.0,
+    attempts: int = 10,
+) -> jax.Array:
+    """Paints a random rectangle of each image with `fill` (Zhong et al. 2020, arXiv:1708.04896); any dtype.
+
+    Meant for normalised images, where 0 is the mean colour. The rectangle covers a uniform share `area` of the image
+    with a log-uniform `aspect` ratio (height over width); the first of `attempts` draws that is smaller than the image
+    in both directions is used, and an image for which none is stays as it is.
+    """
+    height, width = images.shape[1:3]
+    draws = keys.uniforms(key, row, 1 + 4 * attempts)
+    share, ratio, top, left = jnp.moveaxis(draws[:, 1:].reshape(-1, attempts, 4), -1, 0)
+    share = (area[0] + share * (area[1] - area[0])) * height * width
+    ratio = jnp.exp(math.log(aspect[0]) + ratio * (math.log(aspect[1]) - math.log(aspect[0])))
+    tall, wide = jnp.round(jnp.sqrt(share * ratio)), jnp.round(jnp.sqrt(share / ratio))
+    fits = (tall < height) & (wide < width)
+    first = jnp.argmax(fits, 1)[:, None]
+    tall, wide, top, left = (jnp.take_along_axis(v, first, 1) for v in (tall, wide, top, left))
+    top, left = jnp.floor(top * (height - tall + 1)), jnp.floor(left * (width - wide + 1))
+    erase = fits.any(1) & (draws[:, 0] < probability)
+    y, x = jnp.arange(height)[None], jnp.arange(width)[None]
+    rows, columns = (y >= top) & (y < top + tall), (x >= left) & (x < left + wide)
+    hole = rows[:, :, None] & columns[:, None, :] & erase[:, None, None]
+    return jnp.where(hole[..., None], jnp.asarray(fill, images.dtype), images)

@@ -1,0 +1,88 @@
+"""Words in pictures: every name that comes from data is shown as it stands, in a font that has its letters.
+
+Names are never read as formulas ('$', '_'), never break a line, and never ask for a glyph that no font here has:
+Hangul is then spelt in Latin letters, the rest becomes a box.
+"""
+
+import functools
+import unicodedata
+
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
+
+# Families with East Asian letters, by system; the first that is installed and has Hangul is used.
+_EAST_ASIAN = (
+    'Noto Sans CJK KR',
+    'Noto Sans KR',
+    'Noto Sans CJK JP',
+    'NanumGothic',
+    'NanumBarunGothic',
+    'Malgun Gothic',
+    'Apple SD Gothic Neo',
+    'AppleGothic',
+    'UnDotum',
+    'Baekmuk Gulim',
+)
+_BOX = '\u25a1'
+
+# Revised Romanization of Korean (2000), letter by letter, without its sound changes.
+_INITIAL, _MEDIAL, _FINAL = (
+    letters.replace('-', '').split(' ')
+    for letters in (
+        'g kk n d tt r m b pp s ss - j jj ch k t p h',
+        'a ae ya yae eo e yeo ye o wa wae oe yo u wo we wi yu eu ui i',
+        '- g kk gs n nj nh d l lg lm lb ls lt lp lh m b bs s ss ng j ch k t p h',
+    )
+)
+
+
+def shown(value) -> str:
+    """`value` as one line of letters that the fonts of `properties` have."""
+    text = unicodedata.normalize('NFC', str(value))
+    return ''.join(_letter(c) for c in text).strip()
+
+
+def shorten(value, width: int) -> str:
+    """`shown(value)` cut in the middle to `width` characters, so that a long name keeps both of its ends."""
+    text = shown(value)
+    if len(text) <= width:
+        return text
+    tail = max(0, (width - 1) // 3)
+    return text[: width - 1 - tail] + '…' + (text[-tail:] if tail else '')
+
+
+def style(**options) -> dict:
+    """Keywords for `Axes.text`, `set_title` and tick labels that show a text from `shown` as it stands."""
+    return {'parse_math': False, 'fontfamily': list(_families()), **options}
+
+
+def _letter(character: str) -> str:
+    if character.isspace() or unicodedata.category(character) in ('Cc', 'Zl', 'Zp'):
+        return ' '
+    if unicodedata.category(character) == 'Cf':
+        return ''
+    if ord(character) in _glyphs():
+        return character
+    place = ord(character) - 0xAC00
+    if 0 <= place < 11172:
+        return _INITIAL[place // 588] + _MEDIAL[place % 588 // 28] + _FINAL[place % 28]
+    return _BOX
+
+
+@functools.cache
+def _families() -> tuple[str, ...]:
+    """DejaVu Sans, which comes with matplotlib, and an East Asian family where one is installed."""
+    installed = {font.name: font.fname for font in font_manager.fontManager.ttflist}
+    for family in _EAST_ASIAN:
+        if family in installed and ord('한') in FT2Font(installed[family]).get_charmap():
+            return 'DejaVu Sans', family
+    return ('DejaVu Sans',)
+
+
+@functools.cache
+def _glyphs() -> frozenset[int]:
+    """Code points that the families have."""
+    points = set()
+    for family in _families():
+        points |= set(FT2Font(font_manager.findfont(family, fallback_to_default=False)).get_charmap())
+    return frozenset(points)

@@ -1,0 +1,190 @@
+"""Image classification: `label` int32 `[B]` beside the fields that every batch has (cnn/tasks/base.py)."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn.metrics.base import Average
+from cnn.metrics.classification import ClassCounts, Confusion, top_k_hits
+from cnn.ops import augment, keys, losses
+from cnn.tasks.augmentation import Augmentation
+from cnn.tasks.base import Batch, LossOutput, Variables
+
+# GoogLeNet's auxiliary heads add 0.3 of their loss each (Szegedy et al. 2015, arXiv:1409.4842, section 5).
+AUXILIARY_HEADS = ('aux1_logits', 'aux2_logits')
+AUXILIARY_WEIGHT = 0.3
+
+
+class Classification:
+    """Softmax cross entropy on a network that returns `(logits [B, C], endpoints)`.
+
+    Args:
+      module: takes normalised images `[B, H, W, 3]`.
+      num_classes: C.
+      mean, std: per channel, for pixels divided by 255.
+      class_names: C names for the pictures, or none.
+      augmentation: an `Augmentation` or a mapping of its fields.
+      label_smoothing: 0 up to, but not including, 1; training only.
+      dtype: what images are cast to; the network's compute type.
+      confusion_limit: up to so many classes the confusion matrix is kept.
+
+    Raises:
+      ValueError: for class names that are not C, a smoothing or augmentation out of range.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        num_classes: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        class_names: Sequence[str] = (),
+        augmentation: Augmentation | Mapping | None = None,
+        label_smoothing: float = 0.0,
+        dtype: Any = jnp.float32,
+        confusion_limit: int = 1000,
+    ):
+        if class_names and len(class_names) != num_classes:
+            raise ValueError(f'{len(class_names)} class names for {num_classes} classes; give one for each')
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f'label_smoothing is {label_smoothing!r}; give a share from 0 up to, but not including, 1')
+        self.module = module
+        self.num_classes = num_classes
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.class_names = tuple(class_names)
+        self.augmentation = Augmentation.of(augmentation)
+        self.label_smoothing = label_smoothing
+        self.dtype = dtype
+        self.confusion_limit = confusion_limit
+
+    def init(self, key: jax.Array, batch: Batch) -> Variables:
+        """Fresh variables; in training mode, so that heads which only training reads have theirs too."""
+        images = jnp.zeros((1, *batch['image'].shape[-3:]), self.dtype)
+        streams = {name: keys.stream(key, name) for name in ('params', 'dropout')}
+        return dict(self.module.init(streams, images, train=True))
+
+    def loss(self, variables: Variables, batch: Batch, key: jax.Array) -> LossOutput:
+        """Training loss of raw images; `key` is the step's, the same on every replica."""
+        mask, row = batch['mask'].astype(jnp.float32), batch['row']
+        images = self.augmentation.images(key, batch['image'], row, mean=self.mean, std=self.std, dtype=self.dtype)
+        targets = batch['label']
+        if self.augmentation.mixes:
+            targets = jax.nn.one_hot(targets, self.num_classes, dtype=jnp.float32)
+            images, targets = self.augmentation.mix(key, images, targets, mask)
+        # Dropout draws one mask for the whole replica: the first row tells replicas and micro-batches apart.
+        dropout_key = jax.random.fold_in(keys.stream(key, 'dropout'), row[0])
+        state = {name: tree for name, tree in variables.items() if name != 'params'}
+        (logits, endpoints), updates = self.module.apply(
+            variables, images, train=True, mutable=list(state), rngs={'dropout': dropout_key}
+        )
+        values = losses.softmax_cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        for head in AUXILIARY_HEADS:
+            if head in endpoints:
+                auxiliary = losses.softmax_cross_entropy(
+                    endpoints[head], targets, label_smoothing=self.label_smoothing
+                )
+                values = values + AUXILIARY_WEIGHT * auxiliary
+        loss = Average.of(values, mask)
+        metrics = {'loss': loss, 'accuracy': Average.of(_hits(logits, targets), mask)}
+        return LossOutput(total=loss.total, weight=loss.count, model_state={**state, **updates}, metrics=metrics)
+
+    def predict(self, variables: Variables, batch: Batch) -> dict[str, jax.Array]:
+        """`logits` and `probabilities`, float32 `[B, C]`.
+
+        Images `[B, V, H, W, 3]` are V views of each example (crops, flips): their probabilities are averaged, and
+        `logits` are the logarithms of the averages.
+        """
+        shape = batch['image'].shape
+        images = augment.normalize(batch['image'].reshape(-1, *shape[-3:]), self.mean, self.std, dtype=self.dtype)
+        logits, _ = self.module.apply(variables, images, train=False)
+        logits = logits.astype(jnp.float32)
+        if len(shape) == 5:
+            views = jax.nn.log_softmax(logits).reshape(*shape[:2], -1)
+            logits = jax.nn.logsumexp(views, axis=1) - jnp.log(shape[1])
+        return {'logits': logits, 'probabilities': jax.nn.softmax(logits)}
+
+    def metrics(self, predictions: dict[str, jax.Array], batch: Batch) -> dict[str, Any]:
+        """States: `loss` (without smoothing), `accuracy`, `top5_accuracy` (top C below five classes), `confusion`."""
+        logits, labels, mask = predictions['logits'], batch['label'], batch['mask']
+        counts = Confusion if self.num_classes <= self.confusion_limit else ClassCounts
+        return {
+            'loss': Average.of(losses.softmax_cross_entropy(logits, labels), mask),
+            'accuracy': Average.of(top_k_hits(logits, labels, 1), mask),
+            'top5_accuracy': Average.of(top_k_hits(logits, labels, min(5, self.num_classes)), mask),
+            'confusion': counts.of(jnp.argmax(logits, 1), labels, mask, self.num_classes),
+        }
+
+    def collector(self) -> 'Collected':
+        """Keeps each example's prediction."""
+        return Collected()
+
+    def draw(self, folder: str, states: dict[str, Any], collector: 'Collected', source: Any) -> list[str]:
+        """Writes `confusion.png` and, where `source.image(index)` gives uint8 `[H, W, 3]`, `mistakes.png`.
+
+        Returns:
+          The names of the files written.
+        """
+        from cnn.plots import confusion, mistakes
+
+        names = self.class_names or tuple(str(i) for i in range(self.num_classes))
+        written = []
+        if isinstance(states.get('confusion'), Confusion):
+            confusion.draw(np.asarray(states['confusion'].matrix), names, os.path.join(folder, 'confusion.png'))
+            written.append('confusion.png')
+        if source is not None:
+            mistakes.draw(collector.mistakes(), source.image, names, os.path.join(folder, 'mistakes.png'))
+            written.append('mistakes.png')
+        return written
+
+
+class Collected:
+    """One evaluation's predictions, example by example, on the host."""
+
+    def __init__(self):
+        self._parts: list[dict[str, np.ndarray]] = []
+
+    def update(self, predictions: dict[str, Any], batch: dict[str, Any]) -> None:
+        """Takes one batch, NumPy arrays, padding included."""
+        real = np.asarray(batch['mask']) > 0
+        probabilities = np.asarray(predictions['probabilities'], np.float32)[real]
+        label = np.asarray(batch['label'])[real]
+        prediction = probabilities.argmax(1)
+        every = np.arange(len(label))
+        self._parts.append({
+            'index': np.asarray(batch['index'])[real],
+            'label': label,
+            'prediction': prediction,
+            'confidence': probabilities[every, prediction],
+            'label_probability': probabilities[every, label],
+        })
+
+    def compute(self) -> dict[str, float]:
+        """Nothing that sums do not already hold."""
+        return {}
+
+    def table(self) -> dict[str, np.ndarray]:
+        """Columns `index`, `label`, `prediction`, `confidence` and `label_probability`, sorted by `index`."""
+        columns = ('index', 'label', 'prediction', 'confidence', 'label_probability')
+        table = {c: np.concatenate([p[c] for p in self._parts] or [np.zeros(0)]) for c in columns}
+        order = np.argsort(table['index'], kind='stable')
+        return {c: values[order] for c, values in table.items()}
+
+    def mistakes(self) -> dict[str, np.ndarray]:
+        """The rows of `table` whose prediction is wrong, most confident first; equal ones by index."""
+        table = self.table()
+        wrong = np.flatnonzero(table['prediction'] != table['label'])
+        order = wrong[np.argsort(-table['confidence'][wrong], kind='stable')]
+        return {c: values[order] for c, values in table.items()}
+
+
+def _hits(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """The share of the target's mass on the predicted class, float32 `[B]`: 0 or 1 unless targets are mixed."""
+    if jnp.issubdtype(targets.dtype, jnp.integer):
+        return top_k_hits(logits, targets, 1)
+    return jnp.take_along_axis(targets, jnp.argmax(logits, 1)[:, None], 1)[:, 0]
