@@ -1,0 +1,8 @@
+"""Data set name -> random-access source -> host transforms -> batches of uint8 images. Knows nothing of networks."""
+
+from input_pipeline.evaluation import evaluation_batches
+from input_pipeline.images import read_images
+from input_pipeline.pipelines import Resident, Streaming
+from input_pipeline.sources import load
+
+__all__ = ['Resident', 'Streaming', 'evaluation_batches', 'load', 'read_images']

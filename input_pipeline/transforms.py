@@ -1,0 +1,130 @@
+"""Host transforms: from one example's image to uint8 `[S, S, 3]`. Geometry only; colour and flips are the device's.
+
+A transform is a frozen value, called as `transform(image, rng, out)` with the encoded file or array, a generator (None
+where `random` is false) and the array to fill. What it does follows from these alone.
+"""
+
+import dataclasses
+import math
+from typing import Protocol
+
+import numpy as np
+
+from input_pipeline.decode import decode
+from input_pipeline.resize import resize_exact, resize_fast
+
+
+class HostTransform(Protocol):
+    """What a pipeline needs of a transform."""
+
+    image_size: int
+    random: bool
+
+    def __call__(self, image: bytes | np.ndarray, rng: np.random.Generator | None, out: np.ndarray) -> None:
+        """Fills `out`, uint8 `[image_size, image_size, 3]`. Raises UnreadableError."""
+
+
+def train(
+    image_size: int,
+    crop: str = 'none',
+    scale: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> HostTransform:
+    """The host's part of training augmentation.
+
+    Args:
+      image_size: side of the square that comes out, in pixels.
+      crop: `random_resized` (Szegedy et al. 2015: a random part of random area and shape), or `none` or `pad`: the
+        shortest side resized to `image_size` and the centre cut out (a device pads and crops afterwards).
+      scale: least and greatest share of the area, `random_resized` only.
+      ratio: least and greatest width over height, `random_resized` only.
+
+    Raises:
+      ValueError: for another crop or impossible numbers.
+    """
+    if crop in ('none', 'pad'):
+        return CentreCrop(image_size, image_size)
+    if crop != 'random_resized':
+        raise ValueError(f"augmentation crop {crop!r} is not one of 'none', 'pad', 'random_resized'")
+    return RandomResizedCrop(image_size, tuple(scale), tuple(ratio))
+
+
+def evaluate(image_size: int, resize: int = 0) -> HostTransform:
+    """Shortest side to `resize` pixels (0: `image_size`), then the central square of `image_size` pixels.
+
+    Raises:
+      ValueError: where `resize` is smaller than `image_size`.
+    """
+    return CentreCrop(image_size, resize or image_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class CentreCrop:
+    """The central square. An image whose shortest side already is `resize` keeps its pixels bit for bit."""
+
+    image_size: int
+    resize: int
+    random: bool = dataclasses.field(default=False, init=False)
+
+    def __post_init__(self):
+        if self.image_size < 1:
+            raise ValueError(f'image_size must be at least 1, not {self.image_size}')
+        if self.resize < self.image_size:
+            raise ValueError(f'resize {self.resize} must be at least image_size {self.image_size}')
+
+    def __call__(self, image: bytes | np.ndarray, rng: np.random.Generator | None, out: np.ndarray) -> None:
+        pixels, size = decode(image), self.image_size
+        height, width = pixels.shape[:2]
+        short = min(height, width)
+        # torchvision's arithmetic: the long side is rounded down, the crop's corner to the nearest even.
+        new_height, new_width = self.resize * height // short, self.resize * width // short
+        top, left = round((new_height - size) / 2), round((new_width - size) / 2)
+        if short == self.resize:
+            out[:] = pixels[top : top + size, left : left + size]
+            return
+        y, x = height / new_height, width / new_width
+        resize_exact(pixels, (left * x, top * y, min((left + size) * x, width), min((top + size) * y, height)), out)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomResizedCrop:
+    """A part of random area and shape, resized to a square (Szegedy et al. 2015; torchvision's sampling)."""
+
+    image_size: int
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    random: bool = dataclasses.field(default=True, init=False)
+
+    def __post_init__(self):
+        if self.image_size < 1:
+            raise ValueError(f'image_size must be at least 1, not {self.image_size}')
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f'crop scale must satisfy 0 < least <= greatest <= 1, not {self.scale}')
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ValueError(f'crop ratio must satisfy 0 < least <= greatest, not {self.ratio}')
+
+    def window(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+        """Top, left, height and width of the part to keep, in pixels of a `height` x `width` image.
+
+        Area uniform in `scale`, log of the ratio uniform in `ratio`, ten tries; then the largest central part whose
+        ratio is allowed. Never empty.
+        """
+        draws = rng.random((10, 4))
+        log_least, log_greatest = math.log(self.ratio[0]), math.log(self.ratio[1])
+        for area, log_ratio, y, x in draws.tolist():
+            target = height * width * (self.scale[0] + area * (self.scale[1] - self.scale[0]))
+            shape = math.exp(log_least + log_ratio * (log_greatest - log_least))
+            w, h = round(math.sqrt(target * shape)), round(math.sqrt(target / shape))
+            if 0 < w <= width and 0 < h <= height:
+                return int(y * (height - h + 1)), int(x * (width - w + 1)), h, w
+        w, h = width, height
+        if width / height < self.ratio[0]:
+            h = min(height, max(1, round(width / self.ratio[0])))
+        elif width / height > self.ratio[1]:
+            w = min(width, max(1, round(height * self.ratio[1])))
+        return (height - h) // 2, (width - w) // 2, h, w
+
+    def __call__(self, image: bytes | np.ndarray, rng: np.random.Generator | None, out: np.ndarray) -> None:
+        pixels = decode(image)
+        top, left, height, width = self.window(pixels.shape[0], pixels.shape[1], rng)
+        resize_fast(pixels[top : top + height, left : left + width], out)
