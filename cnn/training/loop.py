@@ -49,6 +49,7 @@ def fit(
     advance: Callable[[TrainState, list[Any]], TrainState],
     per_dispatch: int,
     to_host: Callable[[Any], Any],
+    place: Callable[[Any], Any],
     on_progress: Callable[[int], None],
     on_log: Callable[[int, dict[str, float]], None],
     evaluate: Callable[[TrainState, int], dict[str, float]],
@@ -61,6 +62,7 @@ def fit(
       batches: this process's batches from the state's step on.
       advance: runs one step per batch of the list.
       per_dispatch: how many batches at most to give it.
+      to_host, place: copy a pytree from and to the devices.
       save: is handed the last evaluation's metrics, or {} where none belongs to this step.
 
     Returns:
@@ -78,7 +80,7 @@ def fit(
         on_progress(step)
         values: dict[str, float] = {}
         if plan.due(step, plan.log_every):
-            state = _log(state, step, to_host, on_log)
+            state = _log(state, step, to_host, place, on_log)
         stop = step < plan.total and stopping(step)
         if plan.due(step, plan.evaluate_every):
             _check_finite(state, to_host)
@@ -91,15 +93,12 @@ def fit(
     return state, step
 
 
-def _log(state, step, to_host, on_log) -> TrainState:
+def _log(state, step, to_host, place, on_log) -> TrainState:
     """Hands the window's metrics out and starts the next window at zero."""
     _check_finite(state, to_host)
-    on_log(step, metrics_base.compute(to_host(state.metrics)))
-    return state.replace(metrics=jax.tree.map(_zero, state.metrics))
-
-
-def _zero(x: jax.Array) -> jax.Array:
-    return jax.device_put(np.zeros(x.shape, x.dtype), x.sharding)
+    window = to_host(state.metrics)
+    on_log(step, metrics_base.compute(window))
+    return state.replace(metrics=place(jax.tree.map(np.zeros_like, window)))
 
 
 def _check_finite(state: TrainState, to_host) -> None:

@@ -1,0 +1,158 @@
+"""From a config to its parts: sources, task, pipelines. The only place where `input_pipeline` and `cnn` meet."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+
+import input_pipeline
+from cnn import models
+from cnn.experiments import settings
+from cnn.experiments.errors import UserError
+from cnn.tasks.base import Task
+from cnn.tasks.classification import Classification
+from cnn.training import log
+from cnn.training.parallel import Replicas
+from input_pipeline import datasets, transforms
+
+# Written into the workdir by training, so that a trained network is of use without its data set.
+DATASET_FILE = 'dataset.json'
+
+
+def source(config, split: str):
+    """One split of the config's data set, opened and checked."""
+    return input_pipeline.load(config.dataset, split, data_dir=config.data_dir, manual_dir=config.manual_dir)
+
+
+def info(config, workdir: pathlib.Path) -> datasets.DatasetInfo:
+    """What the network's outputs mean: as the workdir's run recorded it, else from the data set itself."""
+    record = workdir / DATASET_FILE
+    if record.is_file():
+        return datasets.DatasetInfo(**log.read_json(record, tuples=True))
+    return source(config, config.input.train_split).info
+
+
+def num_classes(config) -> int:
+    """The classes of the config's data set; the catalogue's are known without the data."""
+    if config.dataset.startswith('folder:'):
+        return source(config, config.input.train_split).info.num_classes
+    return datasets.info(config.dataset).num_classes
+
+
+def evaluation_split(config, train) -> str:
+    """The split that scores: the config's, or the data set's own choice."""
+    return train.info.evaluation_split if config.evaluation.split == 'auto' else config.evaluation.split
+
+
+def model(config, num_classes: int, replicas: Replicas | None = None):
+    """The config's network; with several replicas and `batch_norm.synchronised`, normalised over all of them."""
+    sizes = dict(config.model)
+    name = sizes.pop('name')
+    if replicas is not None and replicas.axis_name and config.batch_norm.synchronised:
+        sizes['norm_axis'] = replicas.axis_name
+    return models.create(name, num_classes=num_classes, dtype=settings.compute_dtype(config), **sizes)
+
+
+def task(config, info: Any, replicas: Replicas) -> Task:
+    """What the config learns on a data set with this `info`."""
+    return _TASKS[config.task](config, info, replicas)
+
+
+def _classification(config, info, replicas) -> Classification:
+    a = config.augmentation
+    if info.task != 'classification':
+        raise UserError(f'{info.name} is a data set for {info.task}, not for classification')
+    return Classification(
+        model(config, info.num_classes, replicas),
+        num_classes=info.num_classes,
+        mean=info.mean,
+        std=info.std,
+        class_names=info.class_names,
+        augmentation={
+            'flip': 0.5 if a.flip else 0.0,
+            'pad_and_crop': a.pad if a.crop == 'pad' else 0,
+            'brightness': a.color_jitter,
+            'contrast': a.color_jitter,
+            'saturation': a.color_jitter,
+            'lighting': a.lighting,
+            'random_erasing': a.random_erasing,
+            'mixup': a.mixup,
+            'cutmix': a.cutmix,
+        },
+        label_smoothing=config.loss.label_smoothing,
+        dtype=settings.compute_dtype(config),
+    )
+
+
+_TASKS = {'classification': _classification}
+
+
+@dataclasses.dataclass
+class Resized:
+    """A source seen as the network sees it, for pictures."""
+
+    source: Any
+    transform: Any
+
+    def image(self, i: int) -> np.ndarray:
+        """uint8 `[S, S, 3]`."""
+        return apply(self.transform, self.source.read(int(i))['image'])
+
+
+def apply(transform, image) -> np.ndarray:
+    """One encoded or decoded image through a host transform that is not random: uint8 `[S, S, 3]`."""
+    out = np.empty((transform.image_size, transform.image_size, 3), np.uint8)
+    transform(image, None, out)
+    return out
+
+
+def evaluation_transform(config):
+    """The host's part of evaluation: shorter side to `evaluation.resize`, central crop of `image_size`."""
+    size = config.image_size
+    # The usual ratio of ImageNet evaluation, 256 for a crop of 224; small images are taken whole.
+    resize = config.evaluation.resize or (round(size / 0.875) if size > 64 else size)
+    if resize < size:
+        raise UserError(f'config.evaluation.resize={resize} is smaller than config.image_size={size}')
+    return transforms.evaluate(size, resize=resize)
+
+
+def train_pipeline(config, train, replicas: Replicas):
+    """Batches for training: resident where the set fits and needs no random crop by the host, else streaming."""
+    crop = config.augmentation.crop
+    transform = transforms.train(config.image_size, crop=crop, scale=(config.augmentation.min_area, 1.0))
+    replicas.check_batch(config.batch_size, parts=config.optimizer.accumulate_steps)
+    options = {
+        'batch_size': config.batch_size,
+        'seed': config.seed,
+        'host_transform': transform,
+        'threads': config.input.threads,
+        'max_bad_fraction': config.input.max_bad_fraction,
+        'process_index': replicas.process_index,
+        'process_count': replicas.process_count,
+    }
+    mode, limit = config.input.mode, config.input.resident_bytes
+    fits = crop != 'random_resized' and input_pipeline.Resident.fits(train, config.image_size, limit)
+    if mode == 'resident' and not fits:
+        why = 'its random crops are made by the host' if crop == 'random_resized' else f'it needs over {limit} bytes'
+        raise UserError(f'config.input.mode=resident does not suit {config.dataset}: {why}; use streaming')
+    if mode == 'resident' or (mode == 'auto' and fits):
+        return input_pipeline.Resident(train, **options)
+    return input_pipeline.Streaming(train, **options)
+
+
+def evaluation_pipeline(config, test, replicas: Replicas):
+    """Batches that hold every example exactly once; iterate it as often as the set is scored."""
+    resident = config.input.mode != 'streaming' and input_pipeline.Resident.fits(
+        test, config.image_size, config.input.resident_bytes
+    )
+    return input_pipeline.evaluation_batches(
+        test,
+        batch_size=settings.evaluation_batch(config, replicas),
+        host_transform=evaluation_transform(config),
+        resident=resident,
+        threads=config.input.threads,
+        max_bad_fraction=config.input.max_bad_fraction,
+        process_index=replicas.process_index,
+        process_count=replicas.process_count,
+    )

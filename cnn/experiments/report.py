@@ -1,0 +1,49 @@
+"""What a run leaves behind when it is done: `result.json` and the pictures."""
+
+import json
+import pathlib
+from typing import Any
+
+from cnn.plots import curves
+from cnn.training import log, provenance
+
+
+def finish(
+    workdir: pathlib.Path,
+    *,
+    config: Any,
+    metrics: dict[str, float],
+    steps: int,
+    wall_seconds: float,
+    images_per_second: float,
+    bad_examples: list[Any],
+    pictures: list[str],
+) -> dict[str, Any]:
+    """Writes `result.json`, draws the learning curves and prints the result's line; returns the result."""
+    result = provenance.result(
+        config=config.to_dict(),
+        seed=config.seed,
+        metrics=metrics,
+        steps=steps,
+        wall_seconds=wall_seconds,
+        images_per_second=images_per_second,
+        bad_examples=len(bad_examples),
+    )
+    if bad_examples:
+        log.write_json(workdir / 'bad_examples.json', [bad._asdict() for bad in bad_examples])
+    if (workdir / 'metrics.jsonl').is_file():
+        curves.draw(curves.read(workdir / 'metrics.jsonl'), str(workdir / 'curves.png'))
+        pictures = ['curves.png', *pictures]
+    log.write_json(workdir / 'result.json', result)
+    print(f'{line(metrics)}\n{workdir}: result.json, {", ".join(pictures)}')
+    return result
+
+
+def line(metrics: dict[str, float]) -> str:
+    """`loss 0.0412  accuracy 0.9880`."""
+    return '  '.join(f'{name} {value:.4f}' for name, value in metrics.items())
+
+
+def read(workdir: pathlib.Path) -> dict[str, Any]:
+    """A finished run's result."""
+    return json.loads((workdir / 'result.json').read_text())
