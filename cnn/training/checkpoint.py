@@ -293,7 +293,7 @@ class Checkpoints:
         Args:
           template: pytree with the wanted structure, its leaves arrays or `jax.ShapeDtypeStruct`.
           step: this step and no other.
-          subset: the template is a part of what was saved; the rest is checked and left out.
+          subset: the template has some of the top-level parts of what was saved; the others are left out.
 
         Returns:
           `(step, tree, metrics)`, the tree's leaves NumPy arrays; None where the folder holds no checkpoint.
@@ -306,6 +306,7 @@ class Checkpoints:
         self.wait()
         self._scan()
         wanted = leaves.flatten(template)
+        parts = {leaves.part(name) for name in wanted}
         tried = []
         for candidate in self._candidates(step):
             arrays, problem = None, self._bad.get(candidate)
@@ -313,7 +314,7 @@ class Checkpoints:
                 record = self._records[candidate]
                 saved = record['leaves']
                 if subset:
-                    saved = {name: leaf for name, leaf in saved.items() if name in wanted}
+                    saved = {name: leaf for name, leaf in saved.items() if leaves.part(name) in parts}
                 wrong = leaves.mismatches(wanted, saved)
                 if wrong:
                     raise ValueError(f'{self.folder / str(candidate)} does not fit this model: {"; ".join(wrong)}')

@@ -25,6 +25,11 @@ def flatten(tree: Any) -> dict[str, Any]:
     return named
 
 
+def part(name: str) -> str:
+    """The top-level part of the tree that a leaf belongs to: `params` of `params/conv1/kernel`."""
+    return name.partition('/')[0]
+
+
 def unflatten(template: Any, named: dict[str, Any]) -> Any:
     """The template's structure with the leaves of these names."""
     return jax.tree.unflatten(jax.tree.structure(template), [named[name] for name in flatten(template)])

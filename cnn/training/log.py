@@ -1,7 +1,6 @@
 """What a run leaves to read: `metrics.jsonl`, its TensorBoard mirror, and JSON files written whole or not at all.
 
-NaN and infinity are written as null, since JSON has no name for them. `Progress` and `result` are here too by name, so
-that `log` is all a loop needs.
+NaN and infinity are written as null, since JSON has no name for them.
 """
 
 import json
@@ -16,10 +15,6 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from cnn.training import processes
-from cnn.training.progress import Progress
-from cnn.training.provenance import result
-
-__all__ = ['MetricsWriter', 'Progress', 'result', 'to_json', 'write_json']
 
 
 def to_json(value: Any) -> Any:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TextColumn
@@ -15,13 +15,20 @@ from rich.text import Text
 from cnn.training import processes
 
 
+class Mark(NamedTuple):
+    """Where training was at a time: seconds without pauses, step, images seen."""
+
+    seconds: float
+    step: int
+    images: int
+
+
 class Progress:
     """Shows step, epoch, the latest values, images per second and the time left; only process 0 does.
 
     Args:
       total_steps: the last step of the run.
       start_step: the step that was restored, 0 for a new run.
-      images_per_step: the global batch size.
       steps_per_epoch: shows the epoch where it is above 0.
       interval_seconds: between plain lines, at least.
       stream: standard error by default; a bar where it is a terminal.
@@ -30,27 +37,27 @@ class Progress:
     def __init__(
         self,
         total_steps: int,
-        start_step: int = 0,
-        images_per_step: int = 0,
-        steps_per_epoch: float = 0,
         *,
+        start_step: int = 0,
+        steps_per_epoch: float = 0,
         interval_seconds: float = 10.0,
         stream: TextIO | None = None,
     ):
         self.total_steps, self.step = total_steps, start_step
-        self._images_per_step, self._steps_per_epoch = images_per_step, steps_per_epoch
+        self._images, self._steps_per_epoch = 0, steps_per_epoch
         self._interval, self._stream = interval_seconds, stream or sys.stderr
         self._values: dict[str, float] = {}
         self._clock = Stopwatch()
-        self._recent: deque[tuple[float, int]] = deque()
-        self._fetched: list[tuple[float, int]] = []
+        self._recent: deque[Mark] = deque()
+        self._reached: list[Mark] = []
+        self._fetched: list[Mark] = []
         self._printed_at, self._printed_step = -float('inf'), -1
         self._shown = processes.is_first()
         self._bar = self._task = None
         if self._shown and self._stream.isatty():
-            columns = (TextColumn('{task.description}'), BarColumn(bar_width=None), _Rest(self))
+            columns = (TextColumn('{task.description}'), BarColumn(bar_width=20), _Rest(self))
             console = Console(file=self._stream)
-            self._bar = Bar(*columns, console=console, refresh_per_second=4, expand=True)
+            self._bar = Bar(*columns, console=console, refresh_per_second=4)
             self._task = self._bar.add_task(self._where(), total=total_steps, completed=start_step)
 
     def __enter__(self) -> 'Progress':
@@ -64,27 +71,25 @@ class Progress:
         elif self._shown and self._values and self._printed_step != self.step:
             self._print()
 
-    def update(self, step: int) -> None:
-        """After each step or dispatch: costs microseconds and waits for nothing."""
+    def update(self, step: int, images: int = 0, **values: float) -> None:
+        """After each step or dispatch: the step reached, images since the last call, and the numbers, where fetched.
+
+        Costs microseconds and waits for nothing; `values` are numbers on the host, so the devices are as far as this.
+        """
         self.step = step
-        now = self._clock()
-        self._recent.append((now, step))
-        while len(self._recent) > 2 and now - self._recent[1][0] > 30.0:
+        self._images += images
+        mark = Mark(self._clock(), step, self._images)
+        self._recent.append(mark)
+        while len(self._recent) > 2 and mark.seconds - self._recent[1].seconds > 30.0:
             self._recent.popleft()
+        self._reached = [*self._reached[:1], mark]
+        if values:
+            self._values = values
+            self._fetched = [*self._fetched[:1], mark]
         if self._bar is not None:
             self._bar.update(self._task, completed=step, description=self._where())
-
-    def show(self, step: int, values: dict[str, float]) -> None:
-        """New values, numbers on the host: the devices have therefore come to this step."""
-        self._values = dict(values)
-        now = self._clock()
-        self._fetched = [*self._fetched[:1], (now, step)]
-        if self._bar is None and self._shown and time.monotonic() - self._printed_at >= self._interval:
+        elif self._shown and values and time.monotonic() - self._printed_at >= self._interval:
             self._print()
-
-    def note_metrics(self, step: int, split: str, values: dict[str, float]) -> None:
-        """A line for an evaluation."""
-        self.note('  '.join([f'{split} at step {step}', *(f'{name} {value:.4g}' for name, value in values.items())]))
 
     def note(self, message: str) -> None:
         """A line of its own, above the bar where there is one."""
@@ -99,13 +104,13 @@ class Progress:
         with self._clock.stopped():
             yield
 
-    @property
     def images_per_second(self) -> float:
         """Over this run's training, from the first values fetched to the last: compilation and pauses are left out.
 
-        NaN before values were fetched twice.
+        Where values were fetched only once, between the first update and the last; NaN before the second update.
         """
-        return _pace(self._fetched) * self._images_per_step
+        rate = _rate(self._fetched, 'images')
+        return rate if rate == rate else _rate(self._reached, 'images')
 
     def _where(self) -> str:
         epoch = f'  epoch {self.step / self._steps_per_epoch:.1f}' if self._steps_per_epoch else ''
@@ -113,10 +118,9 @@ class Progress:
 
     def _rest(self) -> str:
         parts = [f'{name} {value:.4g}' for name, value in self._values.items()]
-        pace = _pace(self._recent)
-        if pace > 0:
-            rate = pace * self._images_per_step
-            parts += [f'{rate:,.0f} images/s' if rate >= 100 else f'{rate:.3g} images/s'] if rate else []
+        if (rate := _rate(self._recent, 'images')) > 0:
+            parts.append(f'{rate:,.0f} images/s' if rate >= 100 else f'{rate:.3g} images/s')
+        if (pace := _rate(self._recent, 'step')) > 0:
             parts.append(f'{duration((self.total_steps - self.step) / pace)} left')
         return '  '.join(parts)
 
@@ -133,7 +137,7 @@ class _Rest(ProgressColumn):
         self._progress = progress
 
     def render(self, task) -> Text:
-        return Text(self._progress._rest())
+        return Text(self._progress._rest(), no_wrap=True, overflow='ellipsis')
 
 
 class Stopwatch:
@@ -154,11 +158,11 @@ class Stopwatch:
             self._away += time.monotonic() - begin
 
 
-def _pace(marks) -> float:
-    """Steps per second from the first (seconds, step) to the last; NaN where there is no telling."""
-    if len(marks) < 2 or marks[-1][0] <= marks[0][0]:
+def _rate(marks, what: str) -> float:
+    """Per second from the first mark to the last; NaN where there is no telling."""
+    if len(marks) < 2 or marks[-1].seconds <= marks[0].seconds:
         return float('nan')
-    return (marks[-1][1] - marks[0][1]) / (marks[-1][0] - marks[0][0])
+    return (getattr(marks[-1], what) - getattr(marks[0], what)) / (marks[-1].seconds - marks[0].seconds)
 
 
 def duration(seconds: float) -> str:
