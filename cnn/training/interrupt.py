@@ -8,7 +8,7 @@ import jax
 
 
 class Interrupt:
-    """Context manager around a training loop that asks `requested(step)` at the end of each step.
+    """Context manager around a training loop that asks `reached(step)` at the end of each step.
 
     The first SIGTERM or SIGINT only sets a flag; the second one acts as if this class did not exist. With several
     processes, JAX's preemption service lets all of them stop at the same step, whichever of them was signalled: so
@@ -41,7 +41,7 @@ class Interrupt:
         if self._shared:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def requested(self, step: int) -> bool:
+    def reached(self, step: int) -> bool:
         """Whether the run is to save and end after this step. Every process of the run calls it after every step."""
         if self._shared:
             from jax.experimental import multihost_utils
