@@ -28,7 +28,7 @@ def most_confused(matrix: np.ndarray, count: int) -> list[tuple[int, int, int]]:
 
 
 def draw(matrix: np.ndarray, names: Sequence[str], path: str, *, pairs: int = 20) -> None:
-    """Writes `path` (PNG): shares of each true class by predicted class, and the `pairs` most confused.
+    """Writes `path` (PNG): what each true class (row) was taken for (column), and the `pairs` most confused.
 
     Args:
       matrix: integers `[C, C]`, rows true, columns predicted.
@@ -36,63 +36,83 @@ def draw(matrix: np.ndarray, names: Sequence[str], path: str, *, pairs: int = 20
     """
     matrix = np.asarray(matrix)
     named = len(matrix) <= _NAMED
-    side = max(5.0, 0.42 * len(matrix) + 1.5) if named else 8.0
-    confused = most_confused(matrix, min(pairs, max(8, int(side / 0.3))))
-    with figure(path, side + 4.6, side) as canvas:
-        left, right = canvas.subplots(1, 2, width_ratios=(side, 4.2))
-        share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    side = max(5.0, 0.42 * len(matrix) + 1.5) if named else 7.5
+    lines = _pair_lines(matrix, names, min(pairs, int(side / 0.3)))
+    # About 0.075 inches a letter, and the counts at the right.
+    aside = max(2.6, 0.075 * max((text.width(pair) for pair, _ in lines), default=0) + 1.3)
+    with figure(path, side + aside, side) as canvas:
+        left, right = canvas.subplots(1, 2, width_ratios=(side, aside))
         if named:
-            _named_matrix(left, matrix, share, names)
+            _named_matrix(left, matrix, names)
         else:
-            _large_matrix(canvas, left, share)
+            _large_matrix(canvas, left, matrix)
         total = int(matrix.sum())
         accuracy = f'{np.trace(matrix) / total:.2%} of {total:,} examples right' if total else 'no examples'
         left.set_title(accuracy, loc='left')
         left.set_xlabel('predicted class')
         left.set_ylabel('true class')
         left.spines[:].set_visible(False)
-        _pairs(right, matrix, confused, names)
+        _pairs(right, lines, slots=int(side / 0.27))
 
 
-def _named_matrix(axes, matrix, share, names):
-    axes.imshow(share, cmap='Blues', vmin=0, vmax=1.15)
+def _shares(matrix):
+    return matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+
+
+def _named_matrix(axes, matrix, names):
+    """Right answers in blue by their share of the row; wrong ones in orange, against the worst of them."""
+    share, right = _shares(matrix), np.eye(len(matrix), dtype=bool)
+    wrong = np.where(right | (matrix == 0), np.nan, share)
+    worst = max(np.nanmax(wrong, initial=0.0), 0.05)
+    axes.imshow(np.where(right & (matrix > 0), share, np.nan), cmap='Blues', vmin=0, vmax=1.25)
+    axes.imshow(wrong, cmap='Oranges', vmin=-0.1 * worst, vmax=1.6 * worst)
     every = range(len(matrix))
-    labels = [text.shorten(n, 18) for n in names]
-    long = max(map(len, labels), default=0) > 2
+    labels = [text.shorten(n, 20) for n in names]
+    long = max(map(text.width, labels), default=0) > 2
     axes.set_xticks(every, labels, **text.style(rotation=90 if long else 0))
     axes.set_yticks(every, labels, **text.style())
-    axes.tick_params(length=0)
+    axes.set_xticks(np.arange(len(matrix) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(matrix) + 1) - 0.5, minor=True)
+    axes.grid(True, which='minor', color='#f0f0f0', linewidth=0.8)
+    axes.tick_params(length=0, which='both')
     size = 9 if matrix.max(initial=0) < 1000 else 7
     for row, column in zip(*np.nonzero(matrix), strict=True):
-        ink = 'white' if share[row, column] > 0.6 else INK
+        ink = 'white' if row == column and share[row, column] > 0.6 else INK
         axes.text(column, row, str(matrix[row, column]), ha='center', va='center', color=ink, fontsize=size)
 
 
-def _large_matrix(canvas, axes, share):
-    classes = len(share)
+def _large_matrix(canvas, axes, matrix):
+    """Shares of the row in logarithmic shades, so that one example in a hundred is seen beside the diagonal."""
+    classes = len(matrix)
     step = -(-classes // _CELLS)
     blocks = -(-classes // step)
     padded = np.zeros((blocks * step, blocks * step))
-    padded[:classes, :classes] = share
+    padded[:classes, :classes] = _shares(matrix)
     shown = padded.reshape(blocks, step, blocks, step).max((1, 3))
     norm = colors.LogNorm(vmin=0.01, vmax=1, clip=True)
     extent = (-0.5, blocks * step - 0.5, blocks * step - 0.5, -0.5)
-    image = axes.imshow(np.where(shown > 0, shown, np.nan), cmap='Blues', norm=norm, extent=extent)
-    image.set_interpolation('nearest')
-    label = 'share of the true class' + (f', largest of {step} x {step} classes' if step > 1 else '')
+    shown = np.where(shown > 0, shown, np.nan)
+    image = axes.imshow(shown, cmap='Blues', norm=norm, extent=extent, interpolation='nearest')
+    label = 'share of the true class' + (f', the largest of {step} × {step} classes' if step > 1 else '')
     bar = canvas.colorbar(image, ax=axes, location='bottom', shrink=0.6, aspect=40, label=label)
     bar.set_ticks([0.01, 0.1, 1.0], labels=['≤ 1 %', '10 %', '100 %'])
     bar.outline.set_visible(False)
 
 
-def _pairs(axes, matrix, confused, names):
-    axes.set_axis_off()
-    axes.set_title('Most confused: true → predicted' if confused else 'No confusions', loc='left')
-    axes.set_xlim(0, 1)
-    slots = max(len(confused), 8)
-    axes.set_ylim(slots, 0)
-    for place, (true, predicted, count) in enumerate(confused):
+def _pair_lines(matrix, names, count):
+    lines = []
+    for true, predicted, examples in most_confused(matrix, count):
         total = int(matrix[true].sum())
-        pair = f'{text.shorten(names[true], 20)}  →  {text.shorten(names[predicted], 20)}'
-        axes.text(0, place + 0.35, pair, va='center', **text.style(fontsize=9))
-        axes.text(0, place + 0.75, f'{count} of {total} ({count / total:.0%})', va='center', fontsize=8, color=FAINT)
+        pair = f'{text.shorten(names[true], 24)} → {text.shorten(names[predicted], 24)}'
+        lines.append((pair, f'{examples:,} of {total:,}'))
+    return lines
+
+
+def _pairs(axes, lines, slots):
+    axes.set_axis_off()
+    axes.set_title('Most confused, true → predicted' if lines else 'No confusions', loc='left')
+    axes.set_xlim(0, 1)
+    axes.set_ylim(slots, 0)
+    for place, (pair, count) in enumerate(lines):
+        axes.text(0, place + 0.5, pair, va='center', **text.style(fontsize=9))
+        axes.text(1, place + 0.5, count, va='center', ha='right', fontsize=9, color=FAINT)

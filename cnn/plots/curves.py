@@ -55,6 +55,8 @@ def draw(records: Iterable[dict], path: str, *, metrics: Sequence[str] = ('loss'
             _axis(axes, metric, everything[np.isfinite(everything)])
             axes.set_title(text.shown(metric.replace('_', ' ')), loc='left', **text.style())
             axes.set_xlabel('step')
+            axes.xaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
             axes.grid(True)
             axes.set_axisbelow(True)
             if lines:
@@ -101,8 +103,9 @@ def _axis(axes, metric, values):
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f'{100 * v:.4g} %'))
     elif values.min() > 0 and values.max() > 10 * values.min():
         axes.set_yscale('log')
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f'{v:g}'))
-        axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
 
 
 def _floor(values):

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from cnn.plots import text
-from cnn.plots.figure import BLUE, FAINT, ORANGE, figure
+from cnn.plots.figure import BLUE, FAINT, ORANGE, figure, picture
 
 _COLUMNS = 6
+# Inches: a picture's side, the gap between two, the three lines under one, the title's strip.
+_SIDE, _GAP, _LINES, _TITLE = 1.6, 0.18, 0.62, 0.45
 
 
 def draw(
@@ -28,30 +30,32 @@ def draw(
     total = len(mistakes['index'])
     shown = min(count, total)
     columns = min(_COLUMNS, max(shown, 3))
-    rows = max(1, -(-shown // columns))
-    with figure(path, 1.75 * columns, 2.15 * rows + 0.5) as canvas:
-        if not total:
-            title = 'No mistakes'
-        else:
-            title = f'The {shown} most confident of {total:,} mistakes' if shown < total else f'All {total:,} mistakes'
-        canvas.suptitle(title, x=0.01, ha='left', fontsize=12)
-        grid = canvas.subplots(rows, columns, squeeze=False)
-        for axes in grid.flat:
-            axes.set_axis_off()
-        for place, axes in zip(range(shown), grid.flat, strict=False):
-            _one(axes, {c: mistakes[c][place] for c in mistakes}, image, names)
+    rows = -(-shown // columns)
+    width = _GAP + columns * (_SIDE + _GAP)
+    height = _TITLE + rows * (_SIDE + _LINES + _GAP)
+    with figure(path, width, height, layout='none') as canvas:
+        title = f'The {shown} most confident of {total:,} mistakes' if shown < total else f'All {total:,} mistakes'
+        title = f'{title}: true → predicted' if total else 'No mistakes'
+        canvas.text(_GAP / width, 1 - 0.5 * _TITLE / height, title, va='center', fontsize=11)
+        for place in range(shown):
+            left = _GAP + place % columns * (_SIDE + _GAP)
+            top = _TITLE + place // columns * (_SIDE + _LINES + _GAP)
+            box = (left / width, 1 - (top + _SIDE) / height, _SIDE / width, _SIDE / height)
+            _one(canvas.add_axes(box), {c: mistakes[c][place] for c in mistakes}, image, names)
 
 
 def _one(axes, row, image, names):
-    pixels = np.asarray(image(int(row['index'])))
-    if pixels.shape[-1] == 1:
-        pixels = np.repeat(pixels, 3, -1)
-    interpolation = 'nearest' if max(pixels.shape[:2]) < 100 else 'antialiased'
-    axes.imshow(pixels, interpolation=interpolation)
-    predicted = text.shorten(names[int(row['prediction'])], 18)
-    true = text.shorten(names[int(row['label'])], 18)
-    below = {'ha': 'center', 'va': 'top', 'transform': axes.transAxes}
-    predicted = f'{predicted}  {float(row["confidence"]):.0%}'
-    axes.text(0.5, -0.03, predicted, color=ORANGE, **below, **text.style(fontsize=9))
-    axes.text(0.5, -0.17, f'true: {true}', color=BLUE, **below, **text.style(fontsize=9))
-    axes.text(0.5, -0.31, f'#{int(row["index"])}', color=FAINT, fontsize=7, **below)
+    pixels = picture(axes, np.asarray(image(int(row['index']))))
+    # A square whatever the picture's shape, which stands on its left bottom corner: captions hang at one height.
+    side, height = max(pixels.shape[:2]), len(pixels)
+    axes.set_xlim(-0.5, side - 0.5)
+    axes.set_ylim(height - 0.5, height - side - 0.5)
+    lines = (
+        (text.shorten(names[int(row['label'])], 22), BLUE, 9),
+        (f'→ {text.shorten(names[int(row["prediction"])], 20)}', ORANGE, 9),
+        (f'{text.percent(float(row["confidence"]))} sure, no. {int(row["index"])}', FAINT, 7.5),
+    )
+    for place, (line, color, size) in enumerate(lines):
+        below = -(0.06 + 0.19 * place) / _SIDE
+        style = text.style(fontsize=size, color=color)
+        axes.text(0, below, line, va='top', transform=axes.transAxes, **style)

@@ -42,13 +42,31 @@ def shown(value) -> str:
     return ''.join(_letter(c) for c in text).strip()
 
 
-def shorten(value, width: int) -> str:
-    """`shown(value)` cut in the middle to `width` characters, so that a long name keeps both of its ends."""
+def width(text: str) -> int:
+    """The room a text takes, in Latin letters: East Asian ones take two."""
+    return sum(2 if unicodedata.east_asian_width(c) in 'WF' else 1 for c in text)
+
+
+def shorten(value, room: int) -> str:
+    """`shown(value)` cut in the middle to a `width` of at most `room` (4 or more): a long name keeps both its ends."""
     text = shown(value)
-    if len(text) <= width:
+    if width(text) <= room:
         return text
-    tail = max(0, (width - 1) // 3)
-    return text[: width - 1 - tail] + '…' + (text[-tail:] if tail else '')
+    head, tail = len(text), 0
+    while width(text[:head]) > (room - 1) * 2 // 3:
+        head -= 1
+    while tail < len(text) - head and width(text[:head] + text[len(text) - tail - 1 :]) <= room - 1:
+        tail += 1
+    return text[:head].rstrip() + '…' + text[len(text) - tail :].lstrip()
+
+
+def percent(share: float) -> str:
+    """A share from 0 to 1 with digits that neither round a doubt away nor pretend."""
+    if 0.9995 <= share < 1:
+        return '> 99.9 %'
+    if 0 < share < 0.0005:
+        return '< 0.1 %'
+    return f'{100 * share:.1f} %'
 
 
 def style(**options) -> dict:
