@@ -12,7 +12,7 @@ import pkgutil
 import flax.linen as nn
 
 # Files of this folder that hold parts of networks, not networks.
-_PARTS = {'layers'}
+_PARTS = {'layers', 'alexnet_towers'}
 
 
 def names() -> list[str]:

@@ -30,6 +30,15 @@ he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 torch_uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
+def torch_init(fan_in: int) -> dict[str, Initializer]:
+    """PyTorch's default for convolutions and dense layers: kernel and bias uniform within 1 / sqrt(fan_in)."""
+
+    def bias(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -1.0, 1.0) / math.sqrt(fan_in)
+
+    return {'kernel_init': torch_uniform, 'bias_init': bias}
+
+
 def check_choice(what: str, value: str, known: Sequence[str]) -> None:
     """Raises ValueError, naming the nearest right choice, unless `value` is one of `known`."""
     if value not in known:
@@ -366,6 +375,20 @@ def max_pool(x: jax.Array, window: int, stride: int, padding=0, ceil_mode: bool 
 def avg_pool(x: jax.Array, window: int, stride: int, padding=0) -> jax.Array:
     """Mean over `window` x `window`, padded zeros counted, as Caffe and PyTorch do by default."""
     return nn.avg_pool(x, pair(window), pair(stride), padding_pairs(padding, window))
+
+
+def adaptive_avg_pool(x: jax.Array, size: int) -> jax.Array:
+    """Means over `size` x `size` nearly equal, perhaps overlapping cells; PyTorch's `adaptive_avg_pool2d`."""
+    if x.shape[1:3] == (size, size):
+        return x
+    rows, columns = (jnp.asarray(_cell_weights(n, size), x.dtype) for n in x.shape[1:3])
+    return jnp.einsum('bhwc,ih,jw->bijc', x, rows, columns)
+
+
+def _cell_weights(n: int, cells: int) -> list[list[float]]:
+    """`[cells, n]`: cell i averages the whole numbers from floor(i n / cells) to ceil((i + 1) n / cells)."""
+    spans = [(i * n // cells, -(-(i + 1) * n // cells)) for i in range(cells)]
+    return [[(low <= j < high) / (high - low) for j in range(n)] for low, high in spans]
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:
