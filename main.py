@@ -7,11 +7,21 @@ from ml_collections import config_flags
 
 from cnn.experiments import cli
 
-flags.adopt_module_key_flags(config_flags)
-config_flags.DEFINE_config_file('config', None, 'The experiment: configs/NAME.py[:key=value,...]', lock_config=True)
-flags.DEFINE_string('workdir', '', 'Where the run keeps its files; default runs/NAME with the config arguments.')
-flags.DEFINE_enum('mode', 'train', list(cli.MODES), 'What to do.')
-flags.DEFINE_list('images', [], 'With --mode=predict: image files or folders, separated by commas.')
+
+def define(values: flags.FlagValues) -> None:
+    """The command line's flags."""
+    about = 'The experiment: configs/NAME.py[:key=value,...]; single fields: --config.optimizer.learning_rate=0.05'
+    config_flags.DEFINE_config_file('config', None, about, flag_values=values, lock_config=True)
+    flags.DEFINE_string('workdir', '', "The run's folder; by default runs/NAME_ARGUMENTS.", flag_values=values)
+    flags.DEFINE_enum('mode', 'train', list(cli.MODES), 'What to do.', flag_values=values)
+    flags.DEFINE_list('images', [], 'mode=predict: files or folders, separated by commas.', flag_values=values)
+    several = 'Several processes: '
+    flags.DEFINE_string('coordinator', '', several + 'host:port of process 0; "auto" on SLURM and TPU pods.',
+                        flag_values=values)  # fmt: skip
+    flags.DEFINE_integer('process_count', 1, several + 'how many there are.', flag_values=values)
+    flags.DEFINE_integer('process_id', 0, several + 'which this one is.', flag_values=values)
+
 
 if __name__ == '__main__':
+    define(flags.FLAGS)
     sys.exit(cli.main(flags.FLAGS, sys.argv))

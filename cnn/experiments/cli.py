@@ -3,6 +3,7 @@
 Exit codes: 0 done, 2 a user's mistake (one line on standard error), 1 anything else.
 """
 
+import difflib
 import importlib
 import importlib.util
 import pathlib
@@ -26,6 +27,7 @@ def main(values: flags.FlagValues, argv: list[str]) -> int:
     """Parses `argv`, runs the mode, returns the exit code."""
     try:
         config, workdir = parse(values, argv)
+        _join_processes(values)
         from cnn.experiments import settings  # imports JAX: not needed to refuse a misspelt flag
 
         settings.check(config)
@@ -59,6 +61,22 @@ def parse(values: flags.FlagValues, argv: list[str]):
         hint = f'write --{rest[1]}' if re.match(r'[\w.]+=', rest[1]) else 'every option is written --name=value'
         raise UserError(f'stray argument {rest[1]!r}; {hint}')
     return values.config, pathlib.Path(values.workdir or _default_workdir(path, argument))
+
+
+def _join_processes(values: flags.FlagValues) -> None:
+    """Makes this process one of several, before JAX looks at the devices."""
+    if not values.coordinator:
+        if values.process_count != 1:
+            raise UserError('--process_count needs --coordinator=HOST:PORT of process 0')
+        return
+    import jax
+
+    if values.coordinator == 'auto':
+        jax.distributed.initialize()
+        return
+    if not 0 <= values.process_id < values.process_count:
+        raise UserError(f'--process_id={values.process_id} must lie in 0..{values.process_count - 1}')
+    jax.distributed.initialize(values.coordinator, values.process_count, values.process_id)
 
 
 def _config_argument(argv: list[str]) -> tuple[str, str]:
@@ -101,9 +119,21 @@ def _check_overrides(config, argv: list[str]) -> None:
         section = config
         for part in match[1].split('.') if match else ():
             if not hasattr(section, 'keys') or part not in section:
-                known = _fields(config)
-                raise UserError(f'unknown config field {match[1]!r}; {nearest(match[1], known)}')
+                raise UserError(f'unknown config field {match[1]!r}; {_nearest_field(match[1], _fields(config))}')
             section = section[part]
+
+
+def _nearest_field(word: str, fields: list[str]) -> str:
+    """The nearest full name, else the field whose last part is nearest or has these initials (lr: learning_rate)."""
+    close = difflib.get_close_matches(word, fields, n=1, cutoff=0.7)
+    if not close:
+        ends = {field.rpartition('.')[2]: field for field in reversed(fields)}
+        initials = {''.join(part[0] for part in end.split('_')): end for end in ends if '_' in end}
+        end = word.rpartition('.')[2]
+        near = difflib.get_close_matches(end, ends, n=1) or difflib.get_close_matches(end, initials, n=1, cutoff=0.8)
+        close = [ends[initials.get(n, n)] for n in near]
+    tops = dict.fromkeys(field.partition('.')[0] for field in fields)
+    return f'did you mean {close[0]!r}?' if close else f'there are {", ".join(tops)}'
 
 
 def _fields(config, prefix: str = '') -> list[str]:
@@ -114,7 +144,8 @@ def _fields(config, prefix: str = '') -> list[str]:
 
 
 def _flag_names(values: flags.FlagValues) -> list[str]:
-    return [name for name in ('config', 'workdir', 'mode', 'images', 'trials', 'storage') if name in values]
+    own = ('config', 'workdir', 'mode', 'images', 'coordinator', 'process_count', 'process_id')
+    return [name for name in own if name in values]
 
 
 def _mistyped(message: str) -> str:

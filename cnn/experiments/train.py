@@ -101,11 +101,11 @@ class Training:
         total = max(int(c.epochs * per_epoch), 1)
 
         def steps(epochs):
-            return min(max(round(epochs * per_epoch), 1), total)
+            return max(epochs * per_epoch, 1.0)
 
-        # About twenty lines an epoch at most, and never more seldom than once in one.
-        every = c.log_every_steps or max(round(per_epoch / 4), 1)
-        return loop.Plan(total, min(every, total), steps(c.evaluation.every_epochs), steps(c.checkpoint.every_epochs))
+        # Four lines of the record an epoch, unless the config says otherwise.
+        every = c.log_every_steps or steps(0.25)
+        return loop.Plan(total, every, steps(c.evaluation.every_epochs), steps(c.checkpoint.every_epochs))
 
     def _begin(self, plan: loop.Plan) -> None:
         self.workdir.mkdir(parents=True, exist_ok=True)

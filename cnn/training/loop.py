@@ -5,6 +5,7 @@ record, and a resumed run writes the same lines again.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,20 +26,29 @@ class NonFiniteLoss(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """When things happen, in steps. Everything also happens at the last step."""
+    """When things happen, in steps, which need not be whole: every 31.25 steps is at 32, 63, 94, 125 ...
+
+    Everything also happens at the last step.
+    """
 
     total: int
-    log_every: int
-    evaluate_every: int
-    save_every: int
+    log_every: float
+    evaluate_every: float
+    save_every: float
 
-    def due(self, step: int, every: int) -> bool:
-        return step == self.total or step % every == 0
+    def due(self, step: int, every: float) -> bool:
+        """Whether `step` is the first at or after a multiple of `every`, or the last."""
+        return step == self.total or step == self._next(step - 1, every)
 
     def next_event(self, step: int) -> int:
         """The first step after `step` at which anything is due."""
-        return min(self.total, *((step // every + 1) * every for every in
-                                 (self.log_every, self.evaluate_every, self.save_every)))  # fmt: skip
+        every = (self.log_every, self.evaluate_every, self.save_every)
+        return min(self.total, *(self._next(step, e) for e in every))
+
+    @staticmethod
+    def _next(step: int, every: float) -> int:
+        # The small term keeps a multiple that is whole but for rounding where it belongs.
+        return math.ceil((math.floor(step / every + 1e-9) + 1) * every - 1e-6)
 
 
 def fit(

@@ -111,8 +111,10 @@ def train_step(
         finite = jnp.isfinite(total) & jnp.isfinite(optax.global_norm(grads))
         ema = state.ema
         if ema_decay:
+            # Shorter at first, so that the initial values are forgotten: the rule of TensorFlow's averages.
+            decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
             new = {'params': params, **model_state}
-            ema = jax.tree.map(lambda a, b: (ema_decay * a + (1 - ema_decay) * b).astype(a.dtype), ema, new)
+            ema = jax.tree.map(lambda a, b: (decay * a + (1 - decay) * b).astype(a.dtype), ema, new)
         return TrainState(
             step=state.step + 1,
             params=params,
