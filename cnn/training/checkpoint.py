@@ -31,6 +31,11 @@ class CheckpointError(RuntimeError):
     """A checkpoint could not be written, or none of those that exist can be read. One line."""
 
 
+def _not_orbax_error(record: logging.LogRecord) -> bool:
+    """Orbax logs a failed save as five chained tracebacks; the wrapper raises it, in one line, with its cause."""
+    return record.levelno < logging.ERROR or '/orbax/' not in record.pathname.replace('\\', '/')
+
+
 class _Policy(PreservationPolicy):
     """Hands Orbax's question which steps to keep to the wrapper, which knows the metrics."""
 
@@ -241,7 +246,9 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_Policy(self._preserve), cleanup_tmp_directories=True, save_root_metadata=False
         )
-        return ocp.CheckpointManager(self.folder, options=options)
+        logging.getLogger('absl').addFilter(_not_orbax_error)
+        handlers = {'state': step_folder.handler(), 'record': ocp.JsonCheckpointHandler()}
+        return ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
 
     def _failed(self, step: int, error: BaseException) -> CheckpointError:
         """Forgets the step, gives its space back and says in one line what happened."""
@@ -273,6 +280,7 @@ class Checkpoints:
             if self._manager is not None:
                 self._manager.close()
                 self._manager = None
+                logging.getLogger('absl').removeFilter(_not_orbax_error)
 
     def __enter__(self) -> 'Checkpoints':
         return self

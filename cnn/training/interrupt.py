@@ -8,19 +8,21 @@ import jax
 
 
 class Interrupt:
-    """Context manager around a training loop that asks `reached(step)` at the end of each step.
+    """Context manager around a training loop that asks `reached(step)` at the end of each step or dispatch.
 
     The first SIGTERM or SIGINT only sets a flag; the second one acts as if this class did not exist. With several
-    processes, JAX's preemption service lets all of them stop at the same step, whichever of them was signalled: so
-    every process asks at every step, with the same numbers. Outside the main thread signals are left as they are.
+    processes, JAX's preemption service lets all of them stop at the same step, whichever of them was signalled. Outside
+    the main thread signals are left as they are.
 
-    After `jax.distributed.initialize`, where there are several processes.
+    Made after `jax.distributed.initialize`, where there are several processes.
     """
 
     def __init__(self):
         self.signal: signal.Signals | None = None
         self._previous: dict[signal.Signals, object] = {}
         self._shared = jax.process_count() > 1
+        self._asked: int | None = None
+        self._agreed = False
 
     def __enter__(self) -> 'Interrupt':
         if threading.current_thread() is threading.main_thread():
@@ -42,9 +44,15 @@ class Interrupt:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def reached(self, step: int) -> bool:
-        """Whether the run is to save and end after this step. Every process of the run calls it after every step."""
-        if self._shared:
-            from jax.experimental import multihost_utils
+        """Whether the run is to save and end after this step. Every process calls it at the same, rising steps."""
+        if not self._shared:
+            return self.signal is not None
+        from jax.experimental import multihost_utils
 
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self.signal is not None
+        # JAX names the first step that no process had asked for when the signal came, and says yes to that very number:
+        # those between two dispatches count too, and 0 or 1 where the signal came before the first question.
+        asked = range(self._asked + 1, step + 1) if self._asked is not None else (0, 1, step)
+        self._asked = step
+        for number in asked:
+            self._agreed = multihost_utils.reached_preemption_sync_point(number) or self._agreed
+        return self._agreed

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore as ts
 
 from cnn.training import leaves
 
@@ -47,29 +48,51 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
     return record
 
 
+def handler() -> ocp.PyTreeCheckpointHandler:
+    """Orbax's writer of `state/`, with the format that `read_state` reads: zarr arrays in one OCDBT database."""
+    return ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=False)
+
+
 def read_state(folder: pathlib.Path, record: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays of a step by name, each checked against its checksum."""
+    """The arrays of a step by name, each checked against its checksum.
+
+    Read with TensorStore rather than through Orbax, which closes its event loop under the reads that are still
+    going on when one of them fails, stray tracebacks included, and does not say which leaf it was.
+
+    Raises:
+      Damaged: names the first leaf that cannot be read or is not what was saved.
+    """
+    state = folder / 'state'
     described = record['leaves']
-    empty = {name: leaf for name, leaf in described.items() if 0 in leaf['shape']}
-    arrays = {name: np.zeros(leaf['shape'], leaves.dtype(leaf['dtype'])) for name, leaf in empty.items()}
-    if len(arrays) < len(described):
-        try:
-            # The handler alone has no barriers, so that a process which fails here does not leave the others waiting.
-            arrays.update(ocp.PyTreeCheckpointHandler().restore(folder / 'state'))
-        except Exception as error:
-            raise Damaged(f'{folder / "state"} is unreadable ({reason(error)})') from error
-    if arrays.keys() != described.keys():
-        names = sorted(arrays.keys() ^ described.keys())
-        raise Damaged(f'{folder / "state"} lacks or adds leaves: {", ".join(names[:8])}')
+    opening, arrays = {}, {}
     for name, leaf in described.items():
-        if leaves.describe(np.asarray(arrays[name])) != leaf:
-            raise Damaged(f'leaf {name} of {folder / "state"} does not match its checksum')
-    return {name: np.asarray(array) for name, array in arrays.items()}
+        if 0 in leaf['shape']:
+            arrays[name] = np.zeros(leaf['shape'], leaves.dtype(leaf['dtype']))
+        else:
+            opening[name] = ts.open(_array(state, name), open=True)
+    reading = {name: _result(store, name, state).read() for name, store in opening.items()}
+    for name, values in reading.items():
+        arrays[name] = np.asarray(_result(values, name, state))
+        if leaves.describe(arrays[name]) != described[name]:
+            raise Damaged(f'leaf {name} of {state} does not match its checksum')
+    return arrays
+
+
+def _array(state: pathlib.Path, name: str) -> dict[str, Any]:
+    kvstore = {'driver': 'ocdbt', 'base': {'driver': 'file', 'path': f'{state}/'}, 'path': f'{name}/'}
+    return {'driver': 'zarr', 'kvstore': kvstore, 'fill_missing_data_reads': False, 'recheck_cached_data': 'open'}
+
+
+def _result(future: ts.Future, name: str, state: pathlib.Path) -> Any:
+    try:
+        return future.result()
+    except Exception as error:
+        raise Damaged(f'leaf {name} of {state} is unreadable ({reason(error)})') from error
 
 
 def reason(error: BaseException) -> str:
     """The cause in at most a line."""
-    text = ' '.join(str(error).split())
+    text = ' '.join(str(error).partition('[tensorstore_spec')[0].split())
     for sign, meaning in (
         ('No space left', 'no space left on the disk'),
         ('RESOURCE_EXHAUSTED', 'no space left on the disk'),
