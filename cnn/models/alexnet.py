@@ -127,7 +127,7 @@ def create(
     """An AlexNet.
 
     Args:
-      variant: 'paper' (227 x 227 images, or 224 x 224) or 'torchvision' (224 x 224; "one weird trick", arXiv:1404.5997; no LRN).
+      variant: 'paper' (227 x 227 images, or 224 x 224) or 'torchvision' (224 x 224, no LRN, after arXiv:1404.5997).
       towers: 2, or 1 for the net whose every layer reads all maps.
       stem: 'imagenet', or 'small' for images of 28 to 32 pixels: conv1 is 5x5 at stride 1.
       width: factor on every layer's features; 0 is 1, and 1/4 for 'small'.

@@ -1,7 +1,7 @@
 """VGG (Simonyan and Zisserman 2014, arXiv:1409.1556): configurations A, B, C, D, E, with torchvision's conventions.
 
-Layers are `conv1_1` ... `conv5_4` (with `norm<i>_<j>` where there are norms), `fc6`, `fc7`, `fc8`. The classifier is dense
-or, with the same numbers in another shape, convolutional (section 3.2: dense evaluation of images of any size).
+Layers are `conv1_1` ... `conv5_4` (with `norm<i>_<j>` where there are norms), `fc6`, `fc7`, `fc8`. The classifier is
+dense or, with the same numbers in another shape, convolutional (section 3.2: dense evaluation at any image size).
 """
 
 from collections.abc import Callable
@@ -17,9 +17,10 @@ from cnn.models import layers
 class VGG(nn.Module):
     """`apply(variables, images [B, H, W, C], train=...) -> (logits float32 [B, num_classes], endpoints)`.
 
-    Endpoints: `conv1` ... `conv5` (the last of each stage, after its ReLU), `pool1` ... `pool5`, `fc6`, `fc7` (=
-    `pre_logits`), `logits`. The convolutional classifier keeps `fc6` and `fc7` as maps, adds `score` `[B, h, w,
-    num_classes]` and averages it over space into the logits, as the paper does. Dropout draws from the stream `dropout`.
+    Endpoints: `conv1` ... `conv5` (the last of each stage, after its ReLU), `pool1` ... `pool5`, `fc6`, `fc7`,
+    `pre_logits` `[B, features]`, `logits`. The convolutional classifier keeps `fc6` and `fc7` as maps, adds `score`
+    `[B, h, w, num_classes]` and averages it over space into the logits, as the paper does. Dropout draws from the
+    stream `dropout`.
     """
 
     num_classes: int
@@ -57,15 +58,16 @@ class VGG(nn.Module):
             endpoints[f'pool{i}'] = x = layers.max_pool(x, 2, 2, ceil_mode=self.small)
 
         dropout = nn.Dropout(self.dropout, deterministic=not train)
-        if self.classifier == 'dense':
+        dense = self.classifier == 'dense'
+        if dense:
             x = x if self.small else layers.adaptive_avg_pool(x, 7)
             x = x.reshape(len(x), -1)
         for name in ('fc6', 'fc7'):
             endpoints[name] = x = nn.relu(self._full(name, self.hidden, self.dtype)(x))
             x = dropout(x)
-        endpoints['pre_logits'] = endpoints['fc7']
+        endpoints['pre_logits'] = endpoints['fc7'] if dense else endpoints['fc7'].mean((1, 2))
         x = self._full('fc8', self.num_classes, jnp.float32)(x)
-        if self.classifier == 'conv':
+        if not dense:
             endpoints['score'] = x
             x = x.mean((1, 2))
         endpoints['logits'] = x
