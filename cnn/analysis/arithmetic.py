@@ -21,7 +21,7 @@ KINDS = (
     'depthwise',
     'depthwise_separable',
     'deformable',
-    'deformable_v2',
+    'modulated_deformable',
 )
 
 
@@ -133,8 +133,8 @@ def cost(
     Args:
       kind: one of `KINDS`. 'depthwise' gives `outputs` = `inputs` times a whole multiplier; 'pointwise' has a 1x1
         kernel whatever `kernel` says; 'spatially_separable' is a column of taps, then a row; 'deformable'
-        (Dai et al. 2017, arXiv:1703.06211) adds the convolution that makes 2 offsets a tap, 'deformable_v2'
-        (Zhu et al. 2019, arXiv:1811.11168) one modulation a tap as well.
+        (Dai et al. 2017, arXiv:1703.06211) adds the convolution that makes 2 offsets a tap, 'modulated_deformable'
+        (v2, Zhu et al. 2018, arXiv:1811.11168) one factor a tap as well.
       kernel: taps, one number for a square.
       groups: of 'grouped'.
       middle: channels between the two steps of 'spatially_separable'; by default `outputs`.

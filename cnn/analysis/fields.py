@@ -14,7 +14,8 @@ class Axis:
     """How an array sees one axis of the image.
 
     Along dimension `dim` of the array, cell i sees `window.interval(i)`; every element sees `span` besides (all of an
-    axis that was averaged away, say). `known` is False where what is seen depends on the data or has no rule.
+    axis that was averaged away, say). `known` is False where what is seen depends on the data or has no rule; the
+    stride of `window` holds even then, its extent does not.
     """
 
     dim: int | None = None
@@ -60,12 +61,11 @@ def join(*fields: Field | None) -> Field | None:
 
 
 def _join_axes(axes: Sequence[Axis]) -> Axis:
-    if not all(axis.known for axis in axes):
-        return Axis(known=False)
+    known = all(axis.known for axis in axes)
     span = hull(*(axis.span for axis in axes))
     mapped = [axis for axis in axes if axis.window is not None]
     if not mapped:
-        return Axis(span=span)
+        return Axis(span=span, known=known)
     if len({axis.dim for axis in mapped}) > 1:
         return Axis(known=False)
     window = mapped[0].window
@@ -74,4 +74,4 @@ def _join_axes(axes: Sequence[Axis]) -> Axis:
             window = window.join(axis.window)
     except JumpMismatch:
         return Axis(known=False)
-    return Axis(mapped[0].dim, window, span)
+    return Axis(mapped[0].dim, window, span, known)

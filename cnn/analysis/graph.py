@@ -7,6 +7,7 @@ each of its operations can be led back to the module that made it.
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -39,16 +40,22 @@ class Call:
 class Graph:
     """A traced network.
 
-    `steps` are the primitive operations in order, `calls` the module calls in order of their beginning, `parameters`
-    the tree of shapes, `outputs` what the network returned: path in the output tree -> (shape and dtype, field).
+    Attributes:
+      input: shape and dtype of the image.
+      calls: module calls in order of their beginning; the network itself comes first.
+      steps: primitive operations in order.
+      variables: the tree of shapes that `init` makes.
+      outputs: what the network returned, by name: (shape and dtype, field). Endpoints go by their own names, the first
+        member of a pair is 'output'.
+      forward: the traced function of (variables, image).
     """
 
     input: jax.ShapeDtypeStruct
-    spatial_axes: int
     calls: list[Call]
     steps: list[propagate.Step]
-    parameters: Any
+    variables: Any
     outputs: dict[str, tuple[jax.ShapeDtypeStruct, fields.Field | None]]
+    forward: Callable
 
 
 def trace(
@@ -71,16 +78,16 @@ def trace(
     calls: list[Call] = []
 
     def forward(variables, x):
-        with nn.intercept_methods(_marker(calls)):
-            return model.apply(variables, x, **kwargs)
+        return model.apply(variables, x, **kwargs)
 
-    closed, shapes = jax.make_jaxpr(forward, return_shape=True)(variables, x)
+    with nn.intercept_methods(_marker(calls)):
+        closed, shapes = jax.make_jaxpr(forward, return_shape=True)(variables, x)
     entering: list[fields.Field | None] = [None] * len(closed.jaxpr.invars)
     entering[-1] = fields.of_image(spatial_axes)
     steps, results = propagate.run(closed.jaxpr, entering, _call_of)
     leaves = jax.tree_util.tree_flatten_with_path(shapes)[0]
     outputs = {_name(path): (leaf, field) for (path, leaf), field in zip(leaves, results, strict=True)}
-    return Graph(x, spatial_axes, calls, steps, variables.get('params', {}), outputs)
+    return Graph(x, calls, steps, variables, outputs, forward)
 
 
 def _key():

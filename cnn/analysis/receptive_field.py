@@ -26,7 +26,7 @@ class ReceptiveField:
       size: input cells seen by one cell (the most over the phases of a transposed convolution), padding included.
         None where it depends on the data, as behind a deformable convolution.
       stride: input cells between neighbouring cells, the "jump"; below one behind upsampling, None where the map has no
-        such axis any more (behind global pooling) or it is unknown.
+        such axis any more (behind global pooling, say).
       start: the first input cell that cell 0 sees, negative in the padding.
       axes: the exact law, for `interval`.
     """
@@ -57,7 +57,7 @@ def of_field(field: Field | None) -> ReceptiveField | None:
     size, stride, start = [], [], []
     for axis in field:
         window, span = axis.window, axis.span
-        stride.append(window.jump if window and axis.known else None)
+        stride.append(window.jump if window else None)
         if not axis.known:
             first, cells = None, None
         elif window is None:

@@ -55,7 +55,7 @@ class _Rows:
         self.graph, self.rows = graph, []
         self._parameters = _own_parameters(graph)
         self._macs, self._convolutions = collections.Counter(), collections.defaultdict(list)
-        self._uses, self._ended = collections.Counter(), set()
+        self._uses, self._ended, self._endpoints = collections.Counter(), set(), _endpoints(graph)
         for step in graph.steps:
             self._macs[step.call] += step.repeats * macs(step.eqn)
             if step.primitive == 'conv_general_dilated':
@@ -81,7 +81,7 @@ class _Rows:
         name += f' ({self._uses[name]})' if self._uses[name] > 1 else ''
         kind = _snake(call.kind)
         if not call.has_children and len(self._convolutions[call.index]) == 1:
-            kind = _convolution(self._convolutions[call.index][0])
+            kind = 'transposed_conv' if 'transpose' in kind else _convolution(self._convolutions[call.index][0])
         self._add(name, kind, step, parameters, cost)
 
     def _pooling(self, call: Call | None, step: Step) -> None:
@@ -89,7 +89,8 @@ class _Rows:
         if kind is not None:
             place = f'{call.path}/{kind}' if call and call.path else kind
             self._uses[place] += 1
-            self._add(f'{place}_{self._uses[place]}', kind, step, 0, 0)
+            name = self._endpoints.get(step.eqn.outvars[0], f'{place}_{self._uses[place]}')
+            self._add(name, kind, step, 0, 0)
 
     def _add(self, name: str, kind: str, step: Step, parameters: int, cost: int) -> None:
         aval, field = step.eqn.outvars[0].aval, receptive_field.of_field(step.outputs[0])
@@ -101,9 +102,23 @@ class _Rows:
 def _own_parameters(graph: Graph) -> dict[str, int]:
     """Parameters by the path of the module that holds them."""
     own = collections.Counter()
-    for path, leaf in jax.tree_util.tree_flatten_with_path(graph.parameters)[0]:
+    for path, leaf in jax.tree_util.tree_flatten_with_path(graph.variables.get('params', {}))[0]:
         own['/'.join(str(getattr(key, 'key', key)) for key in path[:-1])] += math.prod(leaf.shape)
     return dict(own)
+
+
+def _endpoints(graph: Graph) -> dict[Any, str]:
+    """Endpoint by the variable of the jaxpr that holds it, seen through scaling: a mean is a sum and a division."""
+    marks = [step for step in graph.steps if step.primitive == 'name' and step.call == 0]
+    found = {}
+    for name, step in zip(graph.outputs, marks, strict=False):
+        found.setdefault(step.eqn.invars[0], name)
+    for step in reversed(graph.steps):
+        source, result = step.eqn.invars[:1], step.eqn.outvars[0]
+        scaling = step.primitive in ('div', 'mul', 'convert_element_type', 'reshape')
+        if scaling and result in found and not hasattr(source[0], 'val'):
+            found.setdefault(source[0], found[result])
+    return found
 
 
 def _plain(values):

@@ -119,15 +119,23 @@ def _expand(eqn, field):
 
 
 def _reshape(eqn, field, *_):
-    """A dimension that stays keeps its window; split, it lives on in its outer factor; merged, it is seen whole."""
+    """Where the axis is the outermost of the dimensions that are regrouped, it lives on in the outermost new one.
+
+    Split, a new cell holds several old ones; merged with an inner dimension that is not space, an old cell is repeated.
+    Anything else (a flattened image) is seen whole.
+    """
     old, new = _shape(eqn.invars[0]), _shape(eqn.outvars[0])
+    before_old, before_new = ([math.prod(shape[:d]) for d in range(len(shape) + 1)] for shape in (old, new))
+    edges = [d for d, count in enumerate(before_old) if count in before_new]
 
     def change(axis):
-        cells, before = old[axis.dim], math.prod(old[: axis.dim])
-        for dim, size in enumerate(new):
-            if math.prod(new[:dim]) == before and size > 1 and cells % size == 0:
-                return axis.moved(dim, axis.window.merge(cells // size))
-        return axis.collapse(cells)
+        start, stop = max(d for d in edges if d <= axis.dim), min(d for d in edges if d > axis.dim)
+        others = any(a.window is not None and a.dim != axis.dim and start <= a.dim < stop for a in field)
+        if old[axis.dim] == 1 or before_old[axis.dim] != before_old[start] or others:
+            return axis.collapse(old[axis.dim])
+        outer = max(d for d in range(len(new)) if before_new[d] == before_old[start])
+        inner = before_old[stop] // before_old[axis.dim + 1]
+        return axis.moved(outer, axis.window.repeat(inner).merge(old[axis.dim] * inner // new[outer]))
 
     return each(field, change)
 

@@ -4,12 +4,12 @@
 """
 
 import dataclasses
-import json
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from cnn.analysis import xla
 from cnn.analysis.graph import Graph, trace
 from cnn.analysis.rows import Row, rows_of
 from cnn.analysis.tables import table
@@ -22,6 +22,7 @@ class Summary:
     name: str
     input_shape: tuple[int, ...]
     layers: list[Row]
+    check: xla.Agreement | None = None
 
     @property
     def parameters(self) -> int:
@@ -36,19 +37,22 @@ class Summary:
         """Memory of all layers' outputs together: about what a training step keeps for the way back."""
         return sum(row.activation_bytes for row in self.layers)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The content of `summary.json`, JSON types only."""
+    def to_json(self) -> dict[str, Any]:
+        """The content of `summary.json`, for `json.dump`."""
         return {
             'name': self.name,
             'input_shape': list(self.input_shape),
             'parameters': self.parameters,
             'macs': self.macs,
             'activation_bytes': self.activation_bytes,
+            'xla': self.check and {
+                'operations': self.check.xla,
+                'operations_by_layers': self.check.ours,
+                'difference': self.check.difference,
+                'agrees': self.check.agrees,
+            },
             'layers': [dataclasses.asdict(row) | {'output_shape': list(row.output_shape)} for row in self.layers],
         }
-
-    def to_json(self) -> str:
-        return json.dumps(self.to_dict(), indent=1)
 
     def table(self) -> str:
         """Plain text of at most 120 columns, one line a layer, totals last."""
@@ -56,7 +60,13 @@ class Summary:
 
 
 def summarize(
-    model: nn.Module, input_shape: tuple[int, ...], *, spatial_axes: int = 2, dtype=jnp.float32, **kwargs
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    *,
+    spatial_axes: int = 2,
+    dtype=jnp.float32,
+    check: bool = True,
+    **kwargs,
 ) -> Summary:
     """Layers, shapes, parameters, MACs, activations, strides and receptive fields of any network or layer.
 
@@ -64,11 +74,13 @@ def summarize(
       model: a Flax module of one array; evaluated with `train=False`.
       input_shape: `[B, H, W, C]`, or without the batch for a batch of one; MACs and memory are for the batch.
       spatial_axes, dtype, kwargs: as `cnn.analysis.graph.trace` takes them.
+      check: whether to set the count of operations against XLA's own (a second for the deepest network).
     """
     graph = trace(model, input_shape, spatial_axes=spatial_axes, dtype=dtype, **kwargs)
-    return of_graph(graph, type(model).__name__)
+    return of_graph(graph, check=check)
 
 
-def of_graph(graph: Graph, name: str) -> Summary:
+def of_graph(graph: Graph, *, check: bool = False) -> Summary:
     """The summary of a network that is traced already."""
-    return Summary(name, graph.input.shape, rows_of(graph))
+    name, agreement = type(graph.calls[0].module).__name__, xla.compare(graph) if check else None
+    return Summary(name, graph.input.shape, rows_of(graph), agreement)

@@ -15,7 +15,16 @@ def table(summary) -> str:
         cells = (_fit(cell, width, i > 2) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
         lines.append('  '.join(cells).rstrip())
     rule = '-' * (sum(widths) + 2 * (len(head) - 1))
-    return '\n'.join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    lines = [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+    return '\n'.join([*lines, _agreement(summary.check)] if summary.check else lines)
+
+
+def _agreement(check) -> str:
+    verdict = 'they agree' if check.agrees else 'THEY DISAGREE'
+    return (
+        f'operations without padding: {_short(check.ours)} by these layers, {_short(check.xla)} by XLA; '
+        f'{verdict} ({check.difference:.1e} apart)'
+    )
 
 
 def _cells(row) -> tuple[str, ...]:

@@ -96,6 +96,11 @@ class Window:
         """Each new cell holds `factor` neighbouring ones, as after space to depth."""
         return self.slide(factor, stride=factor)
 
+    def repeat(self, times: int) -> 'Window':
+        """Every cell `times` times in a row, as when an image is enlarged by its nearest cells."""
+        phases = tuple(phase for phase in self.phases for _ in range(times))
+        return _simplest(Window(self.step, phases))
+
     def join(self, other: 'Window') -> 'Window':
         """Cell by cell, the smallest interval that holds both: where branches meet.
 
