@@ -80,6 +80,7 @@ class Checkpoints:
         self.folder = pathlib.Path(folder).absolute()
         self._keep, self._best_metric, self._sign = keep, best_metric, 1 if best_mode == 'max' else -1
         self._fingerprint = None if fingerprint is None else fingerprints.normalise(fingerprint)
+        self._fingerprint_written = False
         self._manager: ocp.CheckpointManager | None = None
         self._saving: int | None = None
         self._restored: int | None = None
@@ -162,13 +163,13 @@ class Checkpoints:
         """Saves a pytree of arrays; returns once the values are copied, the writing goes on behind.
 
         All processes call it. A step that stands with the same arrays is not written again; new metrics are then
-        entered in its record.
+        entered in its record beside the old ones.
 
         Args:
           step: not before a good step that stands, except with `force` or after restoring an earlier step: those
             folders are then set aside, not deleted. Damaged ones are always set aside.
           tree: pytree of JAX or NumPy arrays or scalars.
-          metrics: metric name to number; those of process 0 count.
+          metrics: metric name to value; those of process 0 count, and of them the scalars.
 
         Returns:
           Whether a new checkpoint is being written.
@@ -180,7 +181,10 @@ class Checkpoints:
         self.wait()
         step = int(step)
         arrays = {name: leaves.to_host(leaf) for name, leaf in leaves.flatten(tree).items()}
-        plan = processes.from_first(lambda: self._plan(step, arrays, metrics, force))
+        try:
+            plan = processes.from_first(lambda: self._plan(step, arrays, metrics, force))
+        except OSError as error:
+            raise self._failed(step, error) from error
         if plan is not None:
             self._restored, self._distrusted = None, {}
         self._scan()
@@ -209,13 +213,14 @@ class Checkpoints:
         """Makes room for the step and returns its record; None where there is nothing to write. Process 0 only."""
         record = {
             'step': step,
-            'metrics': {name: float(value) for name, value in (metrics or {}).items()},
+            'metrics': {name: float(value) for name, value in (metrics or {}).items() if np.ndim(value) == 0},
             'leaves': {name: leaves.describe(array) for name, array in arrays.items()},
         }
         self._scan()
         old = self._records.get(step)
         if old and old['leaves'] == record['leaves']:
-            if metrics is not None and json.dumps(old['metrics']) != json.dumps(record['metrics']):
+            record['metrics'] = {**old['metrics'], **record['metrics']}
+            if json.dumps(old, sort_keys=True) != json.dumps(record, sort_keys=True):
                 log.write_json(step_folder.path(self.folder / str(step)), step_folder.seal(record))
             return None
         standing = sorted(other for other in self._records if other >= step)
@@ -228,8 +233,9 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         for other in standing + sorted(self._bad):
             self._set_aside(other)
-        if self._fingerprint is not None:
+        if self._fingerprint is not None and not self._fingerprint_written:
             log.write_json(self.folder / 'fingerprint.json', self._fingerprint)
+            self._fingerprint_written = True
         return record
 
     def _set_aside(self, step: int) -> None:
@@ -316,9 +322,9 @@ class Checkpoints:
         wanted = leaves.flatten(template)
         parts = {leaves.part(name) for name in wanted}
         tried = []
-        for candidate in self._candidates(step):
+        for candidate in processes.from_first(lambda: self._candidates(step)):
             arrays, problem = None, self._bad.get(candidate)
-            if problem is None:
+            if candidate in self._records:
                 record = self._records[candidate]
                 saved = record['leaves']
                 if subset:
@@ -333,7 +339,7 @@ class Checkpoints:
             if processes.all_agree(arrays is not None):
                 self._restored = candidate
                 return candidate, leaves.unflatten(template, arrays), dict(record['metrics'])
-            problem = problem or 'another process cannot read it'
+            problem = problem or 'not every process can read it'
             _log.warning('checkpoint %s is damaged and passed over: %s', self.folder / str(candidate), problem)
             self._distrusted[candidate] = problem
             tried.append(f'{candidate} ({problem})')

@@ -14,7 +14,7 @@ def is_first() -> bool:
 
 
 def from_first(decide: Callable[[], Any]) -> Any:
-    """The JSON value that process 0 decided on, in every process; a ValueError raised there is raised in all.
+    """The JSON value that process 0 decided on, in every process; its ValueError or OSError is raised in all.
 
     Every process must call it, at the same point of the program. It is a barrier too: what process 0 wrote to the
     shared folder in `decide` is there for the others when it returns.
@@ -27,8 +27,8 @@ def from_first(decide: Callable[[], Any]) -> Any:
     if is_first():
         try:
             answer = {'value': decide()}
-        except ValueError as error:
-            answer = {'error': str(error)}
+        except (ValueError, OSError) as error:
+            answer = {'error': str(error), 'mistake': isinstance(error, ValueError)}
     payload = np.frombuffer(json.dumps(answer).encode(), np.uint8)
     size = int(multihost_utils.broadcast_one_to_all(np.int32(payload.size)))
     buffer = np.zeros(size, np.uint8)
@@ -36,7 +36,7 @@ def from_first(decide: Callable[[], Any]) -> Any:
         buffer[:] = payload
     answer = json.loads(bytes(np.asarray(multihost_utils.broadcast_one_to_all(buffer))))
     if 'error' in answer:
-        raise ValueError(answer['error'])
+        raise (ValueError if answer['mistake'] else OSError)(answer['error'])
     return answer['value']
 
 
