@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnn.ops import pool
 from cnn.ops.conv import conv
 from cnn.ops.conv_transpose import conv_transpose
 from cnn.ops.lrn import local_response_norm
@@ -369,12 +370,13 @@ def pool_padding(size: Sequence[int], window: int, stride: int, padding=0, ceil_
 
 def max_pool(x: jax.Array, window: int, stride: int, padding=0, ceil_mode: bool = False) -> jax.Array:
     """Maximum over `window` x `window`; padded cells never win. `padding` as in `padding_pairs`."""
-    return nn.max_pool(x, pair(window), pair(stride), pool_padding(x.shape[1:3], window, stride, padding, ceil_mode))
+    edges = pool_padding(x.shape[1:3], window, stride, padding, ceil_mode)
+    return pool.max_pool(x, pair(window), pair(stride), edges)
 
 
 def avg_pool(x: jax.Array, window: int, stride: int, padding=0) -> jax.Array:
     """Mean over `window` x `window`, padded zeros counted, as Caffe and PyTorch do by default."""
-    return nn.avg_pool(x, pair(window), pair(stride), padding_pairs(padding, window))
+    return pool.avg_pool(x, pair(window), pair(stride), padding_pairs(padding, window))
 
 
 def adaptive_avg_pool(x: jax.Array, size: int) -> jax.Array:
