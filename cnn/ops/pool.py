@@ -29,7 +29,7 @@ def avg_pool(x: jax.Array, window: Pair, strides: Pair, padding: Padding = ((0, 
     if tiles and backend.prefers_cpu_forms():
         cells = x.reshape(batch, height // window[0], window[0], width // window[1], window[1], channels)
         return cells.mean((2, 4))
-    total = lax.reduce_window(x, jnp.zeros((), x.dtype), lax.add, (1, *window, 1), (1, *strides, 1), _full(padding))
+    total = lax.reduce_window(x, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), _full(padding))
     return total / (window[0] * window[1])
 
 
@@ -41,8 +41,8 @@ def _max_windows(x, window, strides, padding):
     return lax.reduce_window(x, _lowest(x.dtype), lax.max, (1, *window, 1), (1, *strides, 1), _full(padding))
 
 
-def _lowest(dtype):
-    return jnp.asarray(-jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min, dtype)
+def _lowest(dtype) -> float | int:
+    return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else int(jnp.iinfo(dtype).min)
 
 
 # XLA differentiates a maximum over windows by select-and-scatter, on the CPU one element at a time: 100 ms for the
@@ -93,7 +93,7 @@ _max_pool.defvjp(_max_pool_fwd, _max_pool_bwd)
 
 def _taps(x, window, strides, padding) -> list[jax.Array]:
     """For each place in the window, row by row, that cell of every window: `[B, H', W', C]`."""
-    padded = lax.pad(x, _lowest(x.dtype), [(low, high, 0) for low, high in _full(padding)])
+    padded = lax.pad(x, jnp.asarray(_lowest(x.dtype), x.dtype), [(low, high, 0) for low, high in _full(padding)])
     rows, cols = ((n - w) // s + 1 for n, w, s in zip(padded.shape[1:3], window, strides, strict=True))
     return [
         padded[:, i : i + strides[0] * (rows - 1) + 1 : strides[0], j : j + strides[1] * (cols - 1) + 1 : strides[1]]
