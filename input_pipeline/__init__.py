@@ -3,7 +3,7 @@
 from input_pipeline.evaluation import evaluation_batches
 from input_pipeline.images import read_images
 from input_pipeline.pipelines import Resident, Streaming
-from input_pipeline.prepare import prepare
+from input_pipeline.preparation import prepare
 from input_pipeline.sources import load
 
 __all__ = ['Resident', 'Streaming', 'evaluation_batches', 'load', 'prepare', 'read_images']

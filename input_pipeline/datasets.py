@@ -36,8 +36,8 @@ class DatasetInfo:
       mean, std: per channel, of pixels in 0..1.
       tfds_name: the builder, empty for embedded data and folders.
       tfds_configs: the configurations of that builder that may follow the slash; the first is the default.
-      manual: what a person must fetch into `manual_dir`, empty where downloading is automatic.
-      needs_tensorflow: whether preparing (never reading) needs TensorFlow.
+      manual: archives that a person must fetch into `manual_dir`; empty where downloading is automatic.
+      manual_origin: where these come from.
       licence: what the data may be used for.
       contamination: what an honest comparison must know, printed when it applies.
     """
@@ -53,14 +53,15 @@ class DatasetInfo:
     std: tuple[float, float, float] = IMAGENET_STD
     tfds_name: str = ''
     tfds_configs: tuple[str, ...] = ()
-    manual: str = ''
-    needs_tensorflow: bool = False
+    manual: tuple[str, ...] = ()
+    manual_origin: str = ''
     contamination: str = ''
 
 
 _TRAIN_TEST = {'train': 'train', 'test': 'test'}
 _TRAIN_VALIDATION = {'train': 'train', 'validation': 'validation'}
-_IMAGENET_ARCHIVES = 'ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from image-net.org (an account is needed)'
+_IMAGENET_ARCHIVES = ('ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar')
+_IMAGENET_ORIGIN = 'https://image-net.org/download-images (an account is needed)'
 _FROM_IMAGENET = 'its images come from ImageNet: weights trained on ImageNet have seen them, test images included'
 
 CATALOGUE = {
@@ -119,6 +120,7 @@ CATALOGUE = {
             tfds_name='imagenet2012_subset',
             tfds_configs=('1pct', '10pct'),
             manual=_IMAGENET_ARCHIVES,
+            manual_origin=_IMAGENET_ORIGIN,
             licence=_IMAGENET_TERMS,
             contamination='a part of the ImageNet training set, scored on the ImageNet validation set',
         ),
@@ -129,6 +131,7 @@ CATALOGUE = {
             evaluation_split='validation',
             tfds_name='imagenet2012',
             manual=_IMAGENET_ARCHIVES,
+            manual_origin=_IMAGENET_ORIGIN,
             licence=_IMAGENET_TERMS,
         ),
         DatasetInfo(
@@ -176,7 +179,6 @@ CATALOGUE = {
             evaluation_split='validation',
             tfds_name='coco',
             tfds_configs=('2017', '2014'),
-            needs_tensorflow=True,
             licence='annotations CC BY 4.0, images under Flickr terms of use',
         ),
     )

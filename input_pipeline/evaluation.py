@@ -7,12 +7,11 @@ that cannot be read is not replaced, which would count its neighbour twice, but 
 
 from collections.abc import Iterator
 
-import grain
 import numpy as np
 
 from input_pipeline.loader import BadExample, Loader
 from input_pipeline.order import process_rows
-from input_pipeline.pipelines import MAX_BAD_FRACTION, Batch, _Failure
+from input_pipeline.pipelines import MAX_BAD_FRACTION, Batch, Failure
 from input_pipeline.source import Source
 from input_pipeline.transforms import HostTransform
 
@@ -48,13 +47,15 @@ class StreamedEvaluation(_Evaluation):
     """Iterates over batches with `image`, `label`, `index`, `row` and `mask`; may be iterated again."""
 
     def __iter__(self) -> Iterator[Batch]:
+        import grain
+
         options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
         for batch in grain.MapDataset.range(len(self)).map(self._batch).to_iter_dataset(options):
-            if isinstance(batch, _Failure):
+            if isinstance(batch, Failure):
                 raise batch.error
             yield batch
 
-    def _batch(self, k: int) -> Batch | _Failure:
+    def _batch(self, k: int) -> Batch | Failure:
         try:
             batch = self._placed(int(k))
             real = batch['mask'] > 0
@@ -65,7 +66,7 @@ class StreamedEvaluation(_Evaluation):
             batch['mask'][real] = loaded['ok']
             return {'image': image, 'label': label, **batch}
         except Exception as error:  # carried, not swallowed
-            return _Failure(error)
+            return Failure(error)
 
 
 class ResidentEvaluation(_Evaluation):

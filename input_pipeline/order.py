@@ -7,12 +7,13 @@ Nothing here has state: any step can be computed at once, which is what makes re
 
 import functools
 
-import grain
 import numpy as np
 
 
 @functools.lru_cache(maxsize=8)
-def _endless(n: int, seed: int) -> grain.MapDataset:
+def _endless(n: int, seed: int):
+    import grain  # a second, since it imports jax: not for those who only prepare or look
+
     return grain.MapDataset.range(n).seed(seed).shuffle().repeat(None)
 
 

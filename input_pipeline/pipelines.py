@@ -10,7 +10,6 @@ import hashlib
 import sys
 from collections.abc import Iterator
 
-import grain
 import numpy as np
 
 from input_pipeline.loader import BadExample, Loader
@@ -22,7 +21,7 @@ Batch = dict[str, np.ndarray]
 MAX_BAD_FRACTION = 0.01
 
 
-class _Failure:
+class Failure:
     """An error carried through Grain, whose iterators would go on behind it with the next batch."""
 
     def __init__(self, error: BaseException):
@@ -94,21 +93,23 @@ class Streaming(_Pipeline):
           TooManyBadExamples: above `max_bad_fraction`.
           ValueError: a label outside the classes, naming the example.
         """
+        import grain
+
         # Two batches in the making keep every core busy while the last images of one are finished.
         options = grain.ReadOptions(num_threads=min(2, prefetch), prefetch_buffer_size=prefetch)
         steps = grain.MapDataset.range(start_step, sys.maxsize).map(self._batch)
         for batch in steps.to_iter_dataset(options):
-            if isinstance(batch, _Failure):
+            if isinstance(batch, Failure):
                 raise batch.error
             yield batch
 
-    def _batch(self, step: int) -> Batch | _Failure:
+    def _batch(self, step: int) -> Batch | Failure:
         try:
             positions = int(step) * self._batch_size + self._rows
             loaded = self._loader.load(self._indices(int(step)), positions, self._seed, replace=True)
             return {'image': loaded['image'], 'label': loaded['label'], **self._placed(loaded['index'])}
         except Exception as error:  # carried, not swallowed
-            return _Failure(error)
+            return Failure(error)
 
 
 class Resident(_Pipeline):

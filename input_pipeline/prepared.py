@@ -130,8 +130,8 @@ def find(info: DatasetInfo, data_dir: str, manual_dir: str = '') -> pathlib.Path
     versions = [path.parent for path in base.glob('*/dataset_info.json') if path.parent.name.replace('.', '').isdigit()]
     if versions:
         return max(versions, key=lambda path: tuple(int(part) for part in path.name.split('.')))
-    where = f' from {info.manual}, to be put into {manual_dir or "the folder that --config.manual_dir names"}'
-    raise ValueError(f'{info.name} is not prepared in {root}; run --mode=prepare{where if info.manual else ""}')
+    needs = f' after putting {" and ".join(info.manual)} into {manual_dir or "a manual_dir"}' if info.manual else ''
+    raise ValueError(f'{info.name} is not prepared in {root}; run --mode=prepare{needs}')
 
 
 def root_folder(data_dir: str) -> pathlib.Path:
@@ -147,9 +147,7 @@ def config_name(info: DatasetInfo) -> str:
 
 def _filled_in(info: DatasetInfo, features) -> DatasetInfo:
     """The entry with the class names that the data brings; names in the catalogue win, being readable ones."""
-    label = features.get('label') if info.task == 'classification' else features['objects'].get('label')
-    if label is None or label.num_classes is None:
-        return info
+    label = features['label'] if info.task == 'classification' else features['objects'].feature['label']
     names = info.class_names or tuple(label.names)
     return dataclasses.replace(info, num_classes=label.num_classes, class_names=names)
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import sys
 
 from input_pipeline import datasets, prepared
 from input_pipeline.prepared import config_name, root_folder
@@ -31,6 +32,10 @@ def prepare(name: str, data_dir: str = '', manual_dir: str = '') -> str:
     with _lock(root / f'.prepare_{info.name.replace("/", "_")}.lock'):
         with contextlib.suppress(ValueError):
             return str(prepared.find(info, data_dir))
+        absent = [name for name in info.manual if not (pathlib.Path(manual_dir) / name).is_file()]
+        if absent:
+            where = manual_dir or 'manual_dir, which is not given'
+            raise ValueError(f'{info.name} needs {" and ".join(absent)} from {info.manual_origin} in {where}')
         _remove_leftovers(root / info.tfds_name / config_name(info))
         with _builder(info, root) as builder:
             _run(builder, info, manual_dir)
@@ -96,6 +101,8 @@ def _builder(info: datasets.DatasetInfo, root: pathlib.Path):
 def _run(builder, info: datasets.DatasetInfo, manual_dir: str) -> None:
     import tensorflow_datasets as tfds
 
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(manual_dir=manual_dir or None, try_download_gcs=False)
     try:
         builder.download_and_prepare(download_config=config)
@@ -117,8 +124,6 @@ def _explain(error: Exception, info: datasets.DatasetInfo, manual_dir: str) -> s
         return f'{info.name}: damaged archive: {lines[0]}'
     if isinstance(error, requests.RequestException | ConnectionError):
         return f'{info.name}: no connection ({lines[0]}); offline, put the archives into {where}'
-    if info.manual and isinstance(error, AssertionError):
-        return f'{info.name} needs {info.manual} in {where}'
     if isinstance(error, OSError) and 'disk space' in str(error):
         return f'{info.name}: {lines[0]}'
     return f'{info.name} could not be prepared: {type(error).__name__}: {lines[0]}'
