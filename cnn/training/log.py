@@ -8,7 +8,7 @@ import logging
 import math
 import os
 import pathlib
-import tempfile
+import time
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,10 @@ def to_json(value: Any) -> Any:
     """The value in JSON's types: arrays and tuples as lists, NumPy and JAX scalars as numbers, non-finite ones null."""
     if isinstance(value, dict):
         return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted((to_json(item) for item in value), key=str)
     if isinstance(value, np.generic | np.ndarray) or hasattr(value, 'addressable_shards'):
         return to_json(np.asarray(value).tolist())
     if isinstance(value, float):
@@ -40,16 +42,15 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 def _replace(path: pathlib.Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
-        with os.fdopen(descriptor, 'wb') as file:
+        with open(temporary, 'wb') as file:
             file.write(content)
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
@@ -85,7 +86,13 @@ class MetricsWriter:
         self._file = open(self.path, 'ab')  # noqa: SIM115 (lives as long as the run)
         # TensorBoard's readers drop what an earlier writer of the folder recorded from this step on.
         purge = start_step + 1 if start_step else 0
-        self._board = SummaryWriter(str(self.path.parent / 'tensorboard'), purge_step=purge, flush_secs=30)
+        # tensorboardX names its file by the second, and would overwrite that of a run which ended in the same one.
+        self._board = SummaryWriter(
+            str(self.path.parent / 'tensorboard'),
+            purge_step=purge,
+            flush_secs=30,
+            filename_suffix=f'.{time.time_ns():020}',
+        )
 
     def write(self, step: int, split: str, metrics: dict[str, Any]) -> None:
         """One line `{"step": ..., "split": ..., name: value, ...}`; values are numbers or small arrays."""
