@@ -11,9 +11,9 @@ def test_nested_fields_are_joined_with_dots_and_ready_for_json():
 
 
 def test_every_difference_is_named_with_both_values():
-    old = {'seed': 1, 'lr': 0.1, 'only_old': 'x', 'nan': float('nan')}
-    new = {'seed': 1, 'lr': 0.2, 'only_new': True, 'nan': float('nan')}
-    assert differences(old, new) == ['lr was 0.1, is 0.2', 'only_new was absent, is True', "only_old was 'x', is absent"]
+    old = {'seed': 1, 'lr': 0.1, 'old': 'x', 'nan': float('nan')}
+    new = {'seed': 1, 'lr': 0.2, 'new': True, 'nan': float('nan')}
+    assert differences(old, new) == ['lr was 0.1, is 0.2', 'new was absent, is True', "old was 'x', is absent"]
     assert differences(old, old) == []
 
 

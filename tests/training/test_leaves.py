@@ -43,9 +43,10 @@ def test_host_copies_are_their_own():
 
 
 def test_shapes_dtypes_and_names_that_differ_are_listed():
-    saved = {name: leaves.describe(np.zeros(shape, np.float32)) for name, shape in (('a', (2,)), ('b', (3,)), ('c', ()))}
+    shapes = {'a': (2,), 'b': (3,), 'c': ()}
+    saved = {name: leaves.describe(np.zeros(shape, np.float32)) for name, shape in shapes.items()}
     shape = jax.ShapeDtypeStruct
-    assert leaves.mismatches({name: shape(tuple(leaf['shape']), 'float32') for name, leaf in saved.items()}, saved) == []
+    assert leaves.mismatches({name: shape(sizes, 'float32') for name, sizes in shapes.items()}, saved) == []
     template = {'a': shape((2,), 'float32'), 'b': shape((3, 1), 'float32'), 'd': shape((), 'float32')}
     assert leaves.mismatches(template, saved) == [
         '1 missing: d',
