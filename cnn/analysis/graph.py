@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from cnn.analysis import fields, propagate
+from cnn.ops import backend
 
 _SCOPE = 'call:'
 
@@ -47,7 +48,7 @@ class Graph:
       variables: the tree of shapes that `init` makes.
       outputs: what the network returned, by name: (shape and dtype, field). Endpoints go by their own names, the first
         member of a pair is 'output'.
-      forward: the traced function of (variables, image).
+      forward: the traced function of (variables, image), and its `jaxpr`.
     """
 
     input: jax.ShapeDtypeStruct
@@ -56,6 +57,7 @@ class Graph:
     variables: Any
     outputs: dict[str, tuple[jax.ShapeDtypeStruct, fields.Field | None]]
     forward: Callable
+    jaxpr: Any
 
 
 def trace(
@@ -74,12 +76,17 @@ def trace(
     x = jax.ShapeDtypeStruct(_with_batch(tuple(input_shape), spatial_axes), dtype)
     if 'train' in inspect.signature(type(model).__call__).parameters:
         kwargs.setdefault('train', False)
-    variables = jax.eval_shape(lambda key, x: model.init({'params': key, 'dropout': key}, x, **kwargs), _key(), x)
     calls: list[Call] = []
 
-    def forward(variables, x):
-        return model.apply(variables, x, **kwargs)
+    def init(key, x):
+        return model.init({'params': key, 'dropout': key}, x, **kwargs)
 
+    def forward(variables, x):
+        # One convolution is one operation, whatever is fast on this machine.
+        with backend.lowering('plain'):
+            return model.apply(variables, x, **kwargs)
+
+    variables = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)), x)
     with nn.intercept_methods(_marker(calls)):
         closed, shapes = jax.make_jaxpr(forward, return_shape=True)(variables, x)
     entering: list[fields.Field | None] = [None] * len(closed.jaxpr.invars)
@@ -87,11 +94,7 @@ def trace(
     steps, results = propagate.run(closed.jaxpr, entering, _call_of)
     leaves = jax.tree_util.tree_flatten_with_path(shapes)[0]
     outputs = {_name(path): (leaf, field) for (path, leaf), field in zip(leaves, results, strict=True)}
-    return Graph(x, calls, steps, variables, outputs, forward)
-
-
-def _key():
-    return jax.eval_shape(lambda: jax.random.key(0))
+    return Graph(x, calls, steps, variables, outputs, forward, closed.jaxpr)
 
 
 def _with_batch(shape: tuple[int, ...], spatial_axes: int) -> tuple[int, ...]:

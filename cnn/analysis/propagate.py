@@ -70,6 +70,24 @@ def _walk(jaxpr, fields, call_of, outer_call, repeats, steps) -> list[Field | No
     return [read(atom) for atom in jaxpr.outvars]
 
 
+def weighted_depth(jaxpr, depths: Sequence[int] = ()) -> list[int]:
+    """For each output, the most convolutions and matrix products on any way to it: the layers that papers count."""
+    environment = dict(zip(jaxpr.invars, depths or [0] * len(jaxpr.invars), strict=True))
+
+    def read(atom):
+        return 0 if hasattr(atom, 'val') else environment.get(atom, 0)
+
+    for eqn in jaxpr.eqns:
+        inputs, (body, _) = [read(atom) for atom in eqn.invars], _inner(eqn)
+        if body is not None and len(inputs) == len(body.invars):
+            outputs = weighted_depth(body, inputs)
+        else:
+            weighs = eqn.primitive.name in ('conv_general_dilated', 'dot_general')
+            outputs = [max(inputs, default=0) + weighs] * len(eqn.outvars)
+        environment.update(zip(eqn.outvars, outputs, strict=False))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
 def _inner(eqn):
     """(inner jaxpr, how often it runs) of an operation that has one, else (None, 0)."""
     params = eqn.params

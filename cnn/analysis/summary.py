@@ -11,17 +11,22 @@ import jax.numpy as jnp
 
 from cnn.analysis import xla
 from cnn.analysis.graph import Graph, trace
+from cnn.analysis.propagate import weighted_depth
 from cnn.analysis.rows import Row, rows_of
 from cnn.analysis.tables import table
 
 
 @dataclasses.dataclass
 class Summary:
-    """The layers of a network in the order in which they end, and their totals; see `cnn.analysis.rows.Row`."""
+    """The layers of a network in the order in which they end, and their totals; see `cnn.analysis.rows.Row`.
+
+    `depth` is what papers count as layers: convolutions and dense layers on the longest way to the output.
+    """
 
     name: str
     input_shape: tuple[int, ...]
     layers: list[Row]
+    depth: int
     check: xla.Agreement | None = None
 
     @property
@@ -45,6 +50,7 @@ class Summary:
             'parameters': self.parameters,
             'macs': self.macs,
             'activation_bytes': self.activation_bytes,
+            'depth': self.depth,
             'xla': self.check and {
                 'operations': self.check.xla,
                 'operations_by_layers': self.check.ours,
@@ -83,4 +89,4 @@ def summarize(
 def of_graph(graph: Graph, *, check: bool = False) -> Summary:
     """The summary of a network that is traced already."""
     name, agreement = type(graph.calls[0].module).__name__, xla.compare(graph) if check else None
-    return Summary(name, graph.input.shape, rows_of(graph), agreement)
+    return Summary(name, graph.input.shape, rows_of(graph), weighted_depth(graph.jaxpr)[0], agreement)
