@@ -6,12 +6,11 @@ always and everywhere, so that images stand as a viewer shows them; boxes are ta
 """
 
 import io
-import warnings
+import struct
 
 import cv2
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import simplejpeg
 
 from input_pipeline.source import UnreadableError
@@ -35,50 +34,71 @@ def decode(image: bytes | np.ndarray, *, max_pixels: int = MAX_PIXELS) -> np.nda
     """
     if isinstance(image, np.ndarray):
         return _three_channels(image)
-    if image[:2] == b'\xff\xd8' and orientation(image) == 1:
-        decoded = _decode_jpeg(image, max_pixels)
-        if decoded is not None:
-            return decoded
-    return _decode_any(image, max_pixels)
+    if image[:2] != b'\xff\xd8':
+        return upright(*_decode_any(image, max_pixels))
+    decoded = _decode_jpeg(image, max_pixels)
+    if decoded is None:
+        decoded = _decode_any(image, max_pixels)[0]
+    return upright(decoded, orientation(image))
 
 
 def _decode_jpeg(data: bytes, max_pixels: int) -> np.ndarray | None:
-    """Decodes grey and YCbCr JPEG; None where another decoder must (CMYK)."""
+    """Decodes grey and YCbCr JPEG without a flaw; None where Pillow must judge (CMYK, stray bytes, truncation)."""
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError as error:
-        raise UnreadableError(f'damaged JPEG header: {error}') from error
+    except ValueError:
+        return None
     check_size(height, width, max_pixels)
     if colorspace not in ('YCbCr', 'Gray', 'RGB'):
         return None
-    try:
-        return simplejpeg.decode_jpeg(data, 'RGB')
-    except ValueError as error:
-        raise UnreadableError(f'damaged JPEG: {error}') from error
+    # A file that lacks its end marker alone is whole: with the marker it decodes without a warning.
+    for attempt in (data, data + b'\xff\xd9'):
+        try:
+            return simplejpeg.decode_jpeg(attempt, 'RGB')
+        except ValueError as error:
+            if 'Premature end' not in str(error):
+                return None
+    return None
 
 
-def _decode_any(data: bytes, max_pixels: int) -> np.ndarray:
-    """Decodes with Pillow: slower, every format."""
+def _decode_any(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
+    """Pixels as stored and their EXIF orientation, by Pillow: slower, every format."""
     if not data:
         raise UnreadableError('empty file')
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # its own size warning, odd metadata: what matters is checked below
-            with PIL.Image.open(io.BytesIO(data)) as image:
-                check_size(image.height, image.width, max_pixels)
-                image.load()
-                image = PIL.ImageOps.exif_transpose(image)
-                return _three_channels(_pixels(image))
+        with PIL.Image.open(io.BytesIO(data)) as image:
+            check_size(image.height, image.width, max_pixels)
+            image.load()
+            return _three_channels(_pixels(image)), _stated_orientation(image)
     except UnreadableError:
         raise
     except PIL.UnidentifiedImageError as error:
         kind = ': it looks like a web page' if data.lstrip()[:1] == b'<' else ''
         raise UnreadableError(f'not an image{kind}') from error
-    except PIL.Image.DecompressionBombError as error:
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise UnreadableError(f'too large: {error}') from error
-    # Pillow's plugins raise most of the built-in errors on damaged files.
-    except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError) as error:
+    # Pillow's plugins raise most of the built-in errors on damaged files; the last where warnings are errors.
+    except (OSError, ValueError, SyntaxError, LookupError, TypeError, ArithmeticError, struct.error, Warning) as error:
         raise UnreadableError(f'damaged image: {error}') from error
+
+
+def _stated_orientation(image: PIL.Image.Image) -> int:
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:  # damaged EXIF data does not make an image unreadable
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def upright(pixels: np.ndarray, stated: int) -> np.ndarray:
+    """Turns pixels as stored, of EXIF orientation `stated` (1..8; EXIF 2.3, 4.6.4), to how a viewer shows them."""
+    if stated >= 5:  # rows of the picture are stored as columns
+        pixels = pixels.transpose(1, 0, 2)
+    if stated in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if stated in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
 
 
 def _pixels(image: PIL.Image.Image) -> np.ndarray:
