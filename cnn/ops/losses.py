@@ -28,7 +28,7 @@ def softmax_cross_entropy(logits: jax.Array, targets: jax.Array, *, label_smooth
         makes them.
       label_smoothing: 0 to 1; see `smooth_targets`.
     """
-    logits = logits.astype(jnp.float32)
+    logits, targets = jnp.asarray(logits, jnp.float32), jnp.asarray(targets)
     # Shifted by the largest logit, so that the result keeps its digits where one class dominates.
     logits = logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))
     log_normalizer = jnp.log(jnp.exp(logits).sum(-1))
@@ -38,7 +38,7 @@ def softmax_cross_entropy(logits: jax.Array, targets: jax.Array, *, label_smooth
     else:
         targets = targets.astype(jnp.float32)
         # A class of probability 0 costs nothing, even where its logit is minus infinity.
-        right = jnp.where(targets > 0, targets * logits, 0.0).sum(-1)
+        right = (targets * jnp.where(targets > 0, logits, 0.0)).sum(-1)
         mass = targets.sum(-1)
     loss = mass * log_normalizer - right
     if label_smoothing:

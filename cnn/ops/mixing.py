@@ -6,7 +6,6 @@ any fixed pairing is random. One draw serves the whole step, from a key that all
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 
 def mixup(key: jax.Array, images: jax.Array, targets: jax.Array, *, alpha: float, mask: jax.Array | None = None):
@@ -21,9 +20,8 @@ def mixup(key: jax.Array, images: jax.Array, targets: jax.Array, *, alpha: float
     Returns:
       Images of the same dtype and targets float32 `[B, C]` mixed with the same share.
     """
-    share = jax.random.beta(key, alpha, alpha, dtype=jnp.float32)
-    keep = jnp.full((1, *images.shape[1:3], 1), share)
-    return _mix(images, targets, keep, share, mask)
+    draw_key, _ = jax.random.split(key)
+    return _blend(images, targets, _beta(draw_key, alpha), mask)
 
 
 def cutmix(key: jax.Array, images: jax.Array, targets: jax.Array, *, alpha: float, mask: jax.Array | None = None):
@@ -33,19 +31,8 @@ def cutmix(key: jax.Array, images: jax.Array, targets: jax.Array, *, alpha: floa
     lambda from Beta(alpha, alpha); its centre is uniform over the pixels. The targets' share is the exact share of
     pixels that remain.
     """
-    height, width = images.shape[1:3]
-    beta_key, place_key = jax.random.split(key)
-    side = jnp.sqrt(1.0 - jax.random.beta(beta_key, alpha, alpha, dtype=jnp.float32))
-    center = jax.random.randint(place_key, (2,), 0, jnp.asarray([height, width]))
-    inside = []
-    for axis, size in enumerate((height, width)):
-        half = jnp.floor(side * size).astype(jnp.int32) // 2
-        place = jnp.arange(size)
-        inside.append((place >= center[axis] - half) & (place < center[axis] + half))
-    box = inside[0][:, None] & inside[1][None, :]
-    keep = 1.0 - box.astype(jnp.float32)
-    share = 1.0 - box.sum().astype(jnp.float32) / (height * width)
-    return _mix(images, targets, keep[None, :, :, None], share, mask)
+    draw_key, place_key = jax.random.split(key)
+    return _blend(images, targets, _outside_box(place_key, _beta(draw_key, alpha), images.shape[1:3]), mask)
 
 
 def mix(
@@ -59,26 +46,48 @@ def mix(
     mask: jax.Array | None = None,
 ):
     """Mixup, cutmix, or per batch one of the two (cutmix with probability `switch`); an alpha of 0 turns one off."""
-    if mixup_alpha and cutmix_alpha:
-        switch_key, key = jax.random.split(key)
-        return lax.cond(
-            jax.random.bernoulli(switch_key, switch),
-            lambda: cutmix(key, images, targets, alpha=cutmix_alpha, mask=mask),
-            lambda: mixup(key, images, targets, alpha=mixup_alpha, mask=mask),
-        )
-    if cutmix_alpha:
-        return cutmix(key, images, targets, alpha=cutmix_alpha, mask=mask)
-    if mixup_alpha:
+    if not mixup_alpha and not cutmix_alpha:
+        return images, targets
+    if not cutmix_alpha:
         return mixup(key, images, targets, alpha=mixup_alpha, mask=mask)
-    return images, targets
+    if not mixup_alpha:
+        return cutmix(key, images, targets, alpha=cutmix_alpha, mask=mask)
+    switch_key, key = jax.random.split(key)
+    draw_key, place_key = jax.random.split(key)
+    cut = jax.random.bernoulli(switch_key, switch)
+    # One draw for both: the sampler is most of what there is to compile.
+    share = _beta(draw_key, jnp.where(cut, cutmix_alpha, mixup_alpha))
+    keep = jnp.where(cut, _outside_box(place_key, share, images.shape[1:3]), share)
+    return _blend(images, targets, keep, mask)
 
 
-def _mix(images, targets, keep, share, mask):
-    """`keep` float32 `[1, H, W, 1]` of each own pixel, `share` its mean."""
+def _beta(key, alpha):
+    """A number from Beta(alpha, alpha), as a ratio of two gamma numbers kept as logarithms: small alphas underflow."""
+    first, second = jax.random.loggamma(key, jnp.asarray(alpha, jnp.float32), (2,))
+    return jax.nn.sigmoid(first - second)
+
+
+def _outside_box(key, share, size):
+    """1 outside a rectangle of the area 1 - `share`, 0 inside: float32 `[H, W]`."""
+    side = jnp.sqrt(1.0 - share)
+    center = jax.random.randint(key, (2,), 0, jnp.asarray(size))
+    inside = []
+    for axis, pixels in enumerate(size):
+        half = jnp.floor(side * pixels).astype(jnp.int32) // 2
+        place = jnp.arange(pixels)
+        inside.append((place >= center[axis] - half) & (place < center[axis] + half))
+    return 1.0 - (inside[0][:, None] & inside[1][None, :]).astype(jnp.float32)
+
+
+def _blend(images, targets, keep, mask):
+    """Keeps the share `keep` (a number, or float32 `[H, W]`) of each own pixel; targets keep its mean."""
+    keep = jnp.broadcast_to(keep, images.shape[1:3])
+    share = jnp.mean(keep)
+    keep = keep[None, :, :, None]
     if mask is not None:
         alone = jnp.roll(mask, 1) <= 0
         keep = jnp.where(alone[:, None, None, None], 1.0, keep)
         share = jnp.where(alone, 1.0, share)[:, None]
-    images32 = images.astype(jnp.float32)
-    mixed = keep * images32 + (1.0 - keep) * jnp.roll(images32, 1, 0)
+    own, partner = images.astype(jnp.float32), jnp.roll(images.astype(jnp.float32), 1, 0)
+    mixed = keep * own + (1.0 - keep) * partner
     return mixed.astype(images.dtype), share * targets + (1.0 - share) * jnp.roll(targets, 1, 0)
