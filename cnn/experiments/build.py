@@ -1,6 +1,7 @@
 """From a config to its parts: sources, task, pipelines. The only place where `input_pipeline` and `cnn` meet."""
 
 import dataclasses
+import json
 import pathlib
 from typing import Any
 
@@ -12,7 +13,6 @@ from cnn.experiments import settings
 from cnn.experiments.errors import UserError
 from cnn.tasks.base import Task
 from cnn.tasks.classification import Classification
-from cnn.training import log
 from cnn.training.parallel import Replicas
 from input_pipeline import datasets, transforms
 
@@ -29,7 +29,8 @@ def info(config, workdir: pathlib.Path) -> datasets.DatasetInfo:
     """What the network's outputs mean: as the workdir's run recorded it, else from the data set itself."""
     record = workdir / DATASET_FILE
     if record.is_file():
-        return datasets.DatasetInfo(**log.read_json(record, tuples=True))
+        fields = json.loads(record.read_text())
+        return datasets.DatasetInfo(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
     return source(config, config.input.train_split).info
 
 

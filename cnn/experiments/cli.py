@@ -125,13 +125,11 @@ def _check_overrides(config, argv: list[str]) -> None:
 
 def _nearest_field(word: str, fields: list[str]) -> str:
     """The nearest full name, else the field whose last part is nearest or has these initials (lr: learning_rate)."""
-    close = difflib.get_close_matches(word, fields, n=1, cutoff=0.7)
-    if not close:
-        ends = {field.rpartition('.')[2]: field for field in reversed(fields)}
-        initials = {''.join(part[0] for part in end.split('_')): end for end in ends if '_' in end}
-        end = word.rpartition('.')[2]
-        near = difflib.get_close_matches(end, ends, n=1) or difflib.get_close_matches(end, initials, n=1, cutoff=0.8)
-        close = [ends[initials.get(n, n)] for n in near]
+    ends = {field.rpartition('.')[2]: field for field in reversed(fields)}
+    initials = {''.join(part[0] for part in end.split('_')): end for end in ends if '_' in end}
+    end = word.rpartition('.')[2]
+    near = difflib.get_close_matches(end, initials, n=1, cutoff=0.8) or difflib.get_close_matches(end, ends, n=1)
+    close = [ends[initials.get(n, n)] for n in near] or difflib.get_close_matches(word, fields, n=1, cutoff=0.7)
     tops = dict.fromkeys(field.partition('.')[0] for field in fields)
     return f'did you mean {close[0]!r}?' if close else f'there are {", ".join(tops)}'
 

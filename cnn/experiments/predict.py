@@ -35,7 +35,7 @@ def run(config, workdir: pathlib.Path, flags) -> list[dict[str, Any]]:
         best = np.argsort(-probabilities, kind='stable')[:5]
         top = [{'class': names[i], 'label': int(i), 'probability': float(probabilities[i])} for i in best]
         picture = folder / f'{number:04d}_{pathlib.Path(path).stem}.png'
-        plots.draw(image, [(t['class'], t['probability']) for t in top], picture)
+        plots.draw(image, probabilities, names, str(picture), title=pathlib.Path(path).name)
         rows.append({'image': str(path), 'top': top, 'picture': str(picture.relative_to(workdir))})
         print(f'{path}: ' + ', '.join(f'{t["class"]} {t["probability"]:.3f}' for t in top))
     log.write_json(workdir / 'predictions.json', rows)

@@ -213,8 +213,8 @@ def frozen_leaves(pattern: str, variables: dict[str, Any]) -> tuple[Any, Any]:
     frozen = optimizer.matching(pattern, variables['params'], 'config.optimizer.freeze')
     if all(jax.tree.leaves(frozen)):
         raise UserError(f'config.optimizer.freeze={pattern!r} freezes every parameter; nothing is left to train')
-    # Statistics live under their layer's path, without the parameter's own name: conv1/norm/mean.
-    return frozen, optimizer.matching_or_none(pattern, rest)
+    # Statistics live under their layer's path (norm1/mean), so that a frozen layer keeps its statistics too.
+    return frozen, {name: optimizer.matching(pattern, tree, name, required=False) for name, tree in rest.items()}
 
 
 def advancer(one, replicas: Replicas, resident, key_data, per_dispatch: int):

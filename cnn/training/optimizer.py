@@ -20,18 +20,19 @@ def path_name(path: tuple) -> str:
     return '/'.join(str(getattr(p, 'key', getattr(p, 'name', p))) for p in path)
 
 
-def matching(pattern: str, tree: Any, what: str) -> Any:
+def matching(pattern: str, tree: Any, what: str, required: bool = True) -> Any:
     """Booleans of the tree's shape: whether the regular expression `pattern` is found in a leaf's path.
 
     Raises:
-      ValueError: for a pattern that is no regular expression or that matches no leaf; `what` names its origin.
+      ValueError: for a pattern that is no regular expression or, if `required`, matches no leaf; `what` names its
+        origin.
     """
     try:
         expression = re.compile(pattern)
     except re.error as error:
         raise ValueError(f'{what}={pattern!r} is not a regular expression: {error}') from None
     found = jax.tree_util.tree_map_with_path(lambda path, _: expression.search(path_name(path)) is not None, tree)
-    if not any(jax.tree.leaves(found)):
+    if required and not any(jax.tree.leaves(found)):
         first = [path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(tree)[:4]]
         raise ValueError(f'{what}={pattern!r} matches no parameter; their paths look like {", ".join(first)}')
     return found

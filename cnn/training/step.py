@@ -108,7 +108,7 @@ def train_step(
         model_state = jax.tree.map(lambda new, old, f: old if f else new, model_state, state.model_state, frozen_state)
         updates, opt_state = optimizer.update(grads, state.opt_state, trainable)
         params = combine(optax.apply_updates(trainable, updates), fixed)
-        finite = jnp.isfinite(total) & jnp.isfinite(optax.global_norm(grads))
+        finite = jnp.isfinite(total) & jnp.isfinite(optax.tree.norm(grads))
         ema = state.ema
         if ema_decay:
             # Shorter at first, so that the initial values are forgotten: the rule of TensorFlow's averages.
