@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 # Imported for their claims; the table has them in this order.
-from cnn.analysis import notes_layers, notes_networks, notes_practice  # noqa: F401
+from cnn.analysis import notes_densenet, notes_layers, notes_networks, notes_practice  # noqa: F401
 from cnn.analysis.notes import CLAIMS
 
 _SHOWN = {'true': 'true', 'false': 'FALSE', 'rounded': 'rounded', None: 'study'}

@@ -16,6 +16,9 @@ class Axis:
     Along dimension `dim` of the array, cell i sees `window.interval(i)`; every element sees `span` besides (all of an
     axis that was averaged away, say). `known` is False where what is seen depends on the data or has no rule; the
     stride of `window` holds even then, its extent does not.
+
+    Where cells see different parts without a law (a flattened image, maps put side by side), `span` holds all of them:
+    an upper bound, exact again behind the dense layer that follows.
     """
 
     dim: int | None = None

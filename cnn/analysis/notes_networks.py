@@ -1,45 +1,38 @@
-"""The notes on AlexNet, VGG, GoogLeNet and DenseNet, measured on the networks of `cnn.models`."""
+"""The notes on AlexNet, VGG and GoogLeNet, measured on the networks of `cnn.models`."""
 
 import functools
-import itertools
 
 from cnn import models
-from cnn.analysis import graph, propagate, summary
+from cnn.analysis import graph, summary
 from cnn.analysis.notes import Finding, claim, judge, verdict
 
 BVLC = 'BVLC Caffe, models/bvlc_alexnet/deploy.prototxt'
 
 
 @functools.cache
-def _network(name: str, size: int = 224, **sizes) -> tuple[graph.Graph, summary.Summary]:
+def network(name: str, size: int = 224, **sizes) -> tuple[graph.Graph, summary.Summary]:
     """A 1000-way network traced on one image."""
     traced = graph.trace(models.create(name, num_classes=1000, **sizes), (size, size, 3))
     return traced, summary.of_graph(traced)
 
 
 def _rows(name: str, *args, **sizes) -> dict[str, summary.Row]:
-    return {row.name: row for row in _network(name, *args, **sizes)[1].layers}
+    return {row.name: row for row in network(name, *args, **sizes)[1].layers}
 
 
 def _weights(name: str, layer: str, *args, **sizes) -> int:
-    return _network(name, *args, **sizes)[0].variables['params'][layer]['kernel'].size
+    return network(name, *args, **sizes)[0].variables['params'][layer]['kernel'].size
 
 
 def _alexnet_layer(layer: str, said: int, english: str, korean: str) -> Finding:
-    weights, all_ = _weights('alexnet', layer, 227), _rows('alexnet', 227)[layer].parameters
-    numbers = {'weights': weights, 'with_bias': all_}
-    return Finding(
-        judge(said, weights), numbers, english.format(**_grouped(numbers)), korean.format(**_grouped(numbers))
-    )
+    weights, whole = _weights('alexnet', layer, 227), _rows('alexnet', 227)[layer].parameters
+    return filled(judge(said, weights), {'weights': weights, 'with_bias': whole}, english, korean)
 
 
-def _grouped(numbers: dict) -> dict:
-    """Whole numbers with thousands separated."""
-    return {key: f'{value:,}' if isinstance(value, int) else value for key, value in numbers.items()}
-
-
-def _filled(outcome: str, numbers: dict, english: str, korean: str) -> Finding:
-    return Finding(outcome, numbers, english.format(**_grouped(numbers)), korean.format(**_grouped(numbers)))
+def filled(outcome: str, numbers: dict, english: str, korean: str) -> Finding:
+    """A finding whose words are filled in with its numbers."""
+    shown = {key: f'{value:,}' if isinstance(value, int) else value for key, value in numbers.items()}
+    return Finding(outcome, numbers, english.format(**shown), korean.format(**shown))
 
 
 @claim(
@@ -85,7 +78,7 @@ def _dense() -> Finding:
         'inputs': f'{pooled[1]} x {pooled[2]} x {pooled[3]}',
         'map': f'{map_[1]} x {map_[2]}',
     }
-    return _filled(
+    return filled(
         judge(177e6, weights),
         numbers,
         'the slide leaves out pool5, which makes {inputs} of the {map} map: fc6 has {weights} weights, not {slide}',
@@ -105,7 +98,7 @@ def _dominance() -> Finding:
     dense = sum(rows[name].parameters for name in ('fc6', 'fc7', 'fc8'))
     total = sum(row.parameters for row in rows.values())
     numbers = {'dense': dense, 'total': total, 'share': f'{dense / total:.1%}'}
-    return _filled(
+    return filled(
         verdict(dense > total / 2),
         numbers,
         '{dense} of {total}: {share}',
@@ -120,7 +113,7 @@ def _dominance() -> Finding:
     BVLC,
 )
 def _alexnet() -> Finding:
-    _, whole = _network('alexnet', 227)
+    _, whole = network('alexnet', 227)
     kinds = [row.kind for row in whole.layers]
     numbers = {
         'parameters': whole.parameters,
@@ -129,7 +122,7 @@ def _alexnet() -> Finding:
         'dense': kinds.count('dense'),
     }
     layers_hold = (numbers['layers'], numbers['convolutions'], numbers['dense']) == (8, 5, 3)
-    return _filled(
+    return filled(
         judge(60e6, whole.parameters) if layers_hold else 'false',
         numbers,
         '{parameters} parameters in {layers} layers: {convolutions} convolutions, {dense} dense',
@@ -144,14 +137,14 @@ def _alexnet() -> Finding:
     "torchvision's model metadata, vgg19: 143,667,240; paper, table 2: 144 million",
 )
 def _vgg() -> Finding:
-    _, whole = _network('vgg', variant='19')
+    _, whole = network('vgg', variant='19')
     rows = _rows('vgg', variant='19')
     numbers = {
         'parameters': whole.parameters,
         'layers': whole.depth,
         'convolutional': sum(row.parameters for row in rows.values() if row.kind.endswith('conv')),
     }
-    return _filled(
+    return filled(
         judge(110e6, whole.parameters) if whole.depth == 19 else 'false',
         numbers,
         'the {layers}-layer net has {parameters}, {convolutional} of them in convolutions',
@@ -166,15 +159,15 @@ def _vgg() -> Finding:
     'BVLC Caffe, models/bvlc_googlenet',
 )
 def _googlenet() -> Finding:
-    _, whole = _network('googlenet')
-    with_heads = _network('googlenet', auxiliary=True)[1].parameters
+    _, whole = network('googlenet')
+    with_heads = network('googlenet', auxiliary=True)[1].parameters
     numbers = {
         'parameters': whole.parameters,
         'with_auxiliary_heads': with_heads,
         'without_classifier': whole.parameters - _rows('googlenet')['fc'].parameters,
         'layers': whole.depth,
     }
-    return _filled(
+    return filled(
         judge(4e6, whole.parameters) if whole.depth == 22 else 'false',
         numbers,
         '{parameters} in {layers} layers; {with_auxiliary_heads} with both auxiliary heads, {without_classifier} '
@@ -192,11 +185,11 @@ def _googlenet() -> Finding:
 )
 def _fewest() -> Finding:
     numbers = {
-        'alexnet': _network('alexnet', 227)[1].parameters,
-        'vgg': _network('vgg', variant='19')[1].parameters,
-        'googlenet': _network('googlenet')[1].parameters,
+        'alexnet': network('alexnet', 227)[1].parameters,
+        'vgg': network('vgg', variant='19')[1].parameters,
+        'googlenet': network('googlenet')[1].parameters,
     }
-    return _filled(
+    return filled(
         verdict(min(numbers, key=numbers.get) == 'googlenet'),
         numbers,
         'AlexNet {alexnet}, VGG-19 {vgg}, GoogLeNet {googlenet}',
@@ -213,8 +206,8 @@ def _fewest() -> Finding:
 def _kernels() -> Finding:
     nets = {'alexnet': (227, {}), 'vgg': (224, {'variant': '19'}), 'googlenet': (224, {}), 'resnet': (224, {}),
             'densenet': (224, {})}  # fmt: skip
-    numbers = {name: _largest_kernel(_network(name, size, **sizes)[0]) for name, (size, sizes) in nets.items()}
-    return _filled(
+    numbers = {name: _largest_kernel(network(name, size, **sizes)[0]) for name, (size, sizes) in nets.items()}
+    return filled(
         verdict(all(kernel <= 7 for name, kernel in numbers.items() if name != 'alexnet')),
         numbers,
         'largest kernels: AlexNet {alexnet}, VGG {vgg}, GoogLeNet {googlenet}, ResNet {resnet}, DenseNet {densenet}; '
@@ -229,34 +222,3 @@ def _largest_kernel(traced: graph.Graph) -> int:
     return max(
         eqn.invars[1].aval.shape[d] for eqn in convolutions for d in eqn.params['dimension_numbers'].rhs_spec[2:]
     )
-
-
-def _concatenations(steps: list[propagate.Step]) -> list[int]:
-    """Channels after each joining of feature maps."""
-    joined = (s.eqn for s in steps if s.primitive == 'concatenate' and s.eqn.params['dimension'] == 3)
-    return [eqn.outvars[0].aval.shape[3] for eqn in joined]
-
-
-@claim(
-    'densenet-growth',
-    'The channels of a DenseNet grow geometrically',
-    'DenseNet의 채널 수는 기하급수적으로 늘어난다',
-    'Huang et al. 2017, arXiv:1608.06993, section 3',
-)
-def _growth() -> Finding:
-    # Within the first dense block the map keeps the size of the first concatenation.
-    channels = _first_run(_concatenations(_network('densenet')[0].steps))
-    steps = {b - a for a, b in itertools.pairwise(channels)}
-    numbers = {'channels': channels, 'growth': sorted(steps)}
-    return _filled(
-        verdict(len(steps) > 1),
-        numbers,
-        'the first block has {channels} channels after each layer: always {growth} more, which is linear',
-        '첫 블록의 층마다 채널은 {channels}개로, 늘 {growth}개씩 더해지므로 선형이다',
-    )
-
-
-def _first_run(numbers: list[int]) -> list[int]:
-    """The rising beginning of a list."""
-    end = next((i for i in range(1, len(numbers)) if numbers[i] <= numbers[i - 1]), len(numbers))
-    return numbers[:end]

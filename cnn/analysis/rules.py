@@ -77,16 +77,10 @@ def _reduce(eqn, *fields):
     return each(join(*fields), change)
 
 
-def _along(key: str):
-    """Rule of an operation whose cells see all of dimension `eqn.params[key]`: a cumulative sum or a sort."""
-
-    def rule(eqn, *fields):
-        shape = _shape(eqn.invars[0])
-        return each(
-            join(*fields), lambda a: a.collapse(shape[a.dim]) if a.dim == eqn.params[key] % len(shape) else a
-        )
-
-    return rule
+def _sort(eqn, *fields):
+    shape = _shape(eqn.invars[0])
+    along = eqn.params['dimension'] % len(shape)
+    return each(join(*fields), lambda a: a.collapse(shape[a.dim]) if a.dim == along else a)
 
 
 def _broadcast(eqn, field, *_):
@@ -210,13 +204,12 @@ RULES = {
     'dynamic_slice': _dynamic_slice,
     'rev': _reverse,
     'concatenate': _concatenate,
-    'sort': _along('dimension'),
+    'sort': _sort,
     'top_k': _top_k,
 }
 RULES |= dict.fromkeys(
     ('reduce_window_max', 'reduce_window_min', 'reduce_window_sum', 'reduce_window'), _reduce_window
 )
-RULES |= dict.fromkeys(('cumsum', 'cumprod', 'cummax', 'cummin', 'cumlogsumexp'), _along('axis'))
 RULES |= dict.fromkeys(
     ('reduce_sum', 'reduce_max', 'reduce_min', 'reduce_prod', 'reduce_and', 'reduce_or', 'argmax', 'argmin'), _reduce
 )
