@@ -12,7 +12,7 @@ import pkgutil
 import flax.linen as nn
 
 # Files of this folder that hold parts of networks, not networks.
-_PARTS = {'layers', 'alexnet_towers'}
+_PARTS = {'alexnet_towers', 'initializers', 'layers'}
 
 
 def names() -> list[str]:

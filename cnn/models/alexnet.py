@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn.models import layers
+from cnn.models import initializers, layers
 
 # Convolutions that read their own tower only; conv3 and the dense layers read both.
 GROUPED = ('conv2', 'conv4', 'conv5')
@@ -33,7 +33,7 @@ class AlexNet(nn.Module):
     dropout_first: bool
     adaptive: int
     ceil_mode: bool
-    initializers: Callable
+    init_of: Callable
     dtype: layers.Dtype
 
     @property
@@ -72,16 +72,16 @@ class AlexNet(nn.Module):
         features, kernel, stride, padding = self.sizes[name]
         x, groups = self._exchange(name, x), self.towers if name in GROUPED else 1
         make = layers.make_conv('standard', groups=groups, dtype=self.dtype, name=name)
-        init = self.initializers(name, kernel * kernel * x.shape[-1] // groups)
+        init = self.init_of(name, kernel * kernel * x.shape[-1] // groups)
         return make(self._share(features), kernel, stride, padding, **init)(x)
 
     def _dense(self, name: str, x: jax.Array) -> jax.Array:
         x = self._exchange(name, x) if name != 'fc6' else x
-        init = self.initializers(name, x.shape[-1])
+        init = self.init_of(name, x.shape[-1])
         return layers.Dense(self._share(self.sizes[name]), dtype=self.dtype, name=name, **init)(x)
 
     def _classify(self, x: jax.Array) -> jax.Array:
-        return layers.Dense(self.num_classes, name='fc8', **self.initializers('fc8', x.shape[-1]))(x)
+        return layers.Dense(self.num_classes, name='fc8', **self.init_of('fc8', x.shape[-1]))(x)
 
     def _lrn(self, name: str, x: jax.Array) -> jax.Array:
         """Over each tower's own maps (a tower cannot see the other's); Caffe's net over all of them."""
@@ -98,17 +98,21 @@ class AlexNet(nn.Module):
         return x
 
 
-def _paper_init(name: str, fan_in: int) -> dict[str, layers.Initializer]:
+def _paper_init(name: str, fan_in: int) -> dict[str, initializers.Initializer]:
     """Section 5: deviation 0.01; biases 1 where they feed ReLUs that would otherwise start dead, else 0."""
     ones = name in ('conv2', 'conv4', 'conv5', 'fc6', 'fc7')
     return {
-        'kernel_init': nn.initializers.normal(0.01),
-        'bias_init': nn.initializers.ones if ones else nn.initializers.zeros,
+        'kernel_init': initializers.normal(0.01),
+        'bias_init': initializers.ones if ones else initializers.zeros,
     }
 
 
-def _he_init(name: str, fan_in: int) -> dict[str, layers.Initializer]:
-    return {'kernel_init': nn.initializers.he_normal()}
+def _torch_init(name: str, fan_in: int) -> dict[str, initializers.Initializer]:
+    return initializers.torch_default(fan_in)
+
+
+def _he_init(name: str, fan_in: int) -> dict[str, initializers.Initializer]:
+    return {'kernel_init': initializers.he_fan_in}
 
 
 def create(
@@ -214,4 +218,4 @@ LRN = {
     'paper': {'size': 5, 'alpha': 1e-4, 'beta': 0.75, 'k': 2.0},
     'caffe': {'size': 5, 'alpha': 1e-4, 'beta': 0.75, 'k': 1.0, 'divide_by_size': True},
 }
-INITS = {'paper': _paper_init, 'torch': lambda name, fan_in: layers.torch_init(fan_in), 'he': _he_init}
+INITS = {'paper': _paper_init, 'torch': _torch_init, 'he': _he_init}

@@ -14,6 +14,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from cnn.models import initializers
 from cnn.models.alexnet import AlexNet
 
 AXIS = 'tower'
@@ -41,8 +42,8 @@ class _SharedDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param('kernel', nn.initializers.zeros, (x.shape[-1], self.features), jnp.float32)
-        bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
+        kernel = self.param('kernel', initializers.zeros, (x.shape[-1], self.features), jnp.float32)
+        bias = self.param('bias', initializers.zeros, (self.features,), jnp.float32)
         return lax.psum(x @ kernel, AXIS) + bias
 
 

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn.models import layers
+from cnn.models import initializers, layers
 
 
 def _unit(conv: Callable, norm: Callable, train: bool) -> Callable:
@@ -164,7 +164,7 @@ def create(
     make_norm = layers.make_norm(norm, axis_name=norm_axis, momentum=norm_momentum, epsilon=chosen['epsilon'],
                                  dtype=dtype)
     plain = norm == 'none'
-    bias = nn.initializers.constant(0.2 if plain else 0)
+    bias = initializers.constant(0.2 if plain else 0)
     conv = partial(layers.Conv, use_bias=plain, dtype=dtype, kernel_init=chosen['init'], bias_init=bias)
     return GoogLeNet(
         num_classes,
@@ -205,7 +205,7 @@ VARIANTS = {
         'last_pool': 3,
         'adaptive': False,
         'dropout': 0.4,
-        'init': nn.initializers.variance_scaling(1.0, 'fan_in', 'uniform'),
+        'init': initializers.caffe_xavier,
     },
     'torchvision': {
         'norm': 'batch',
@@ -214,6 +214,6 @@ VARIANTS = {
         'last_pool': 2,
         'adaptive': True,
         'dropout': 0.2,
-        'init': nn.initializers.truncated_normal(0.01),
+        'init': initializers.normal(0.01)  # truncated in name only: at 200 deviations,
     },
 }

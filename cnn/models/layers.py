@@ -7,7 +7,7 @@ papers and in PyTorch (an integer pads both sides), and every module takes a com
 
 import difflib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from cnn.models import initializers
+from cnn.models.initializers import Initializer
 from cnn.ops import pool
 from cnn.ops.conv import conv
 from cnn.ops.conv_transpose import conv_transpose
@@ -23,23 +25,6 @@ from cnn.ops.lrn import local_response_norm
 from cnn.ops.sampling import deformable_conv
 
 Dtype = Any
-Initializer = Callable[..., jax.Array]
-
-# He et al. 2015 (arXiv:1502.01852), fan-out as torchvision's ResNet; the default of every convolution here.
-he_normal = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
-# Uniform within 1 / sqrt(fan_in): what PyTorch gives a dense layer, and with it torchvision's classifiers.
-torch_uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
-
-
-def torch_init(fan_in: int) -> dict[str, Initializer]:
-    """PyTorch's default for convolutions and dense layers: kernel and bias uniform within 1 / sqrt(fan_in)."""
-
-    def bias(key, shape, dtype=jnp.float32):
-        return jax.random.uniform(key, shape, dtype, -1.0, 1.0) / math.sqrt(fan_in)
-
-    return {'kernel_init': torch_uniform, 'bias_init': bias}
-
-
 def check_choice(what: str, value: str, known: Sequence[str]) -> None:
     """Raises ValueError, naming the nearest right choice, unless `value` is one of `known`."""
     if value not in known:
@@ -78,8 +63,8 @@ class _Convolution(nn.Module):
     dilation: int | tuple[int, int] = 1
     use_bias: bool = True
     dtype: Dtype = jnp.float32
-    kernel_init: Initializer = he_normal
-    bias_init: Initializer = nn.initializers.zeros
+    kernel_init: Initializer = initializers.he_fan_out
+    bias_init: Initializer = initializers.zeros
 
     def _kernel(self, inputs: int, outputs: int) -> jax.Array:
         shape = (*pair(self.kernel_size), inputs, outputs)
@@ -133,7 +118,7 @@ class Depthwise(_Convolution):
 
     features: int = 0
     # An output sums over one channel only: the fan-out of the other kinds would start it far too small.
-    kernel_init: Initializer = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
+    kernel_init: Initializer = initializers.he_fan_in
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -183,7 +168,7 @@ class Deformable(_Convolution):
     def __call__(self, x: jax.Array) -> jax.Array:
         x, taps = x.astype(self.dtype), math.prod(pair(self.kernel_size))
         spatial = (self.kernel_size, self.strides, self.padding, self.dilation)
-        place = partial(Conv, dtype=self.dtype, kernel_init=nn.initializers.zeros, name='offset')
+        place = partial(Conv, dtype=self.dtype, kernel_init=initializers.zeros, name='offset')
         placed = place(taps * (3 if self.modulated else 2), *spatial)(x)
         offsets, mask = jnp.split(placed, [2 * taps], axis=-1)
         mask = nn.sigmoid(mask) if self.modulated else None
@@ -216,8 +201,8 @@ class Dense(nn.Module):
     features: int
     use_bias: bool = True
     dtype: Dtype = jnp.float32
-    kernel_init: Initializer = nn.initializers.lecun_normal()
-    bias_init: Initializer = nn.initializers.zeros
+    kernel_init: Initializer = initializers.variance_scaling(1.0, 'fan_in', 'normal')
+    bias_init: Initializer = initializers.zeros
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -241,13 +226,13 @@ class BatchNorm(nn.Module):
     axis_name: str | None = None
     unbiased: bool = True
     dtype: Dtype = jnp.float32
-    scale_init: Initializer = nn.initializers.ones
+    scale_init: Initializer = initializers.ones
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         features = x.shape[-1]
         scale = self.param('scale', self.scale_init, (features,), jnp.float32)
-        bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
+        bias = self.param('bias', initializers.zeros, (features,), jnp.float32)
         running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (features,), jnp.float32)
         running_var = self.variable('batch_stats', 'var', jnp.ones, (features,), jnp.float32)
         if not train:
@@ -278,13 +263,13 @@ class GroupNorm(nn.Module):
     groups: int = 32
     epsilon: float = 1e-5
     dtype: Dtype = jnp.float32
-    scale_init: Initializer = nn.initializers.ones
+    scale_init: Initializer = initializers.ones
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         features = x.shape[-1]
         scale = self.param('scale', self.scale_init, (features,), jnp.float32)
-        bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
+        bias = self.param('bias', initializers.zeros, (features,), jnp.float32)
         groups = math.gcd(self.groups, features)
         x32 = x.astype(jnp.float32).reshape(*x.shape[:-1], groups, features // groups)
         axes = (*range(1, x.ndim - 1), x.ndim)
@@ -296,7 +281,7 @@ class GroupNorm(nn.Module):
 class NoNorm(nn.Module):
     """The identity in a norm's place; convolutions beside it get a bias instead."""
 
-    scale_init: Initializer = nn.initializers.ones
+    scale_init: Initializer = initializers.ones
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:

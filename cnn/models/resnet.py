@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn.models import layers
+from cnn.models import initializers, layers
 
 ORDERS = ('original', 'bn_after_add', 'relu_before_add', 'relu_only_preact', 'full_preact')
 
@@ -75,12 +75,12 @@ class Unit(nn.Module):
             reduce, spatial = (self.strides, conv3x3) if self.stride_on == '1x1' else (1, strided)
             made = [partial(self.conv, self.features, 1, strides=reduce), spatial, partial(self.conv, outputs, 1)]
         if self.zero_init == 'conv':
-            made[-1] = partial(made[-1], kernel_init=nn.initializers.zeros)
+            made[-1] = partial(made[-1], kernel_init=initializers.zeros)
         return made
 
     def _norm(self, i: int, last: bool) -> nn.Module:
         # Goyal et al. 2017 (arXiv:1706.02677): a zero last gamma starts every unit as the identity.
-        scale = nn.initializers.zeros if last and self.zero_init == 'norm' else nn.initializers.ones
+        scale = initializers.zeros if last and self.zero_init == 'norm' else initializers.ones
         return self.norm(name=f'norm{i}', scale_init=scale)
 
     def _shortcut(self, x: jax.Array, activated: jax.Array, outputs: int, train: bool) -> jax.Array:
@@ -162,7 +162,7 @@ class ResNet(nn.Module):
         if self.order.endswith('preact'):
             x = nn.relu(x)
         endpoints['pre_logits'] = x = layers.global_avg_pool(x)
-        endpoints['logits'] = x = layers.Dense(self.num_classes, kernel_init=layers.torch_uniform, name='fc')(x)
+        endpoints['logits'] = x = layers.Dense(self.num_classes, kernel_init=initializers.torch_uniform, name='fc')(x)
         return x, endpoints
 
 

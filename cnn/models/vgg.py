@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn.models import layers
+from cnn.models import initializers, layers
 
 
 class VGG(nn.Module):
@@ -32,7 +32,7 @@ class VGG(nn.Module):
     lrn: bool
     small: bool
     dropout: float
-    dense_init: layers.Initializer
+    dense_init: initializers.Initializer
     dtype: layers.Dtype
 
     @property
@@ -158,7 +158,7 @@ def create(
         small,
         dropout,
         # torchvision's 0.01 suits layers of 4,096; thin ones would pass on almost nothing.
-        nn.initializers.he_normal() if small else nn.initializers.normal(0.01),
+        initializers.he_fan_in if small else initializers.normal(0.01),
         dtype,
     )
 

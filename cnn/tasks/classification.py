@@ -65,9 +65,10 @@ class Classification:
 
     def init(self, key: jax.Array, batch: Batch) -> Variables:
         """Fresh variables; in training mode, so that heads which only training reads have theirs too."""
-        images = jnp.zeros((1, *batch['image'].shape[-3:]), self.dtype)
+        images = jax.ShapeDtypeStruct((1, *batch['image'].shape[-3:]), self.dtype)
         streams = {name: keys.stream(key, name) for name in ('params', 'dropout')}
-        return dict(self.module.init(streams, images, train=True))
+        # Lazily: only the parameters are computed, not a forward pass, operation by operation.
+        return dict(self.module.lazy_init(streams, images, train=True))
 
     def loss(self, variables: Variables, batch: Batch, key: jax.Array) -> LossOutput:
         """Training loss of raw images; `key` is the step's, the same on every replica."""
