@@ -2,7 +2,7 @@
 
 from cnn.weights.certify import certify
 from cnn.weights.errors import MalformedWeightsError, MismatchedWeightsError, UnsafeWeightsError, WeightsError
-from cnn.weights.transfer import load, save
+from cnn.weights.transfer import from_arrays, load, save
 
 __all__ = [
     'MalformedWeightsError',
@@ -10,6 +10,7 @@ __all__ = [
     'UnsafeWeightsError',
     'WeightsError',
     'certify',
+    'from_arrays',
     'load',
     'save',
 ]

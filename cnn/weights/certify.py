@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
@@ -82,11 +81,11 @@ def _compare(name: str, ours: Any, golden: Any) -> Layer:
     return Layer(name, absolute, absolute / max(float(np.abs(golden).max()), np.finfo(np.float32).tiny))
 
 
-def summarise(activation: Any) -> jax.Array:
+def summarise(activation: np.ndarray) -> np.ndarray:
     """`[2 + SAMPLES]`: mean, root mean square, and values at even distances of a channels-last activation."""
-    flat = jnp.ravel(jnp.asarray(activation, jnp.float32))
+    flat = np.asarray(activation, np.float64).ravel()
     positions = np.linspace(0, flat.size - 1, SAMPLES).astype(int)
-    return jnp.concatenate([jnp.stack([flat.mean(), jnp.sqrt(jnp.square(flat).mean())]), flat[positions]])
+    return np.array([flat.mean(), np.sqrt(np.square(flat).mean()), *flat[positions]])
 
 
 def activations(
@@ -101,7 +100,7 @@ def activations(
 
     Args:
       style: names by our own paths (`conv3_1/conv1`) or by the modules of another framework (`layer2.0.conv1`).
-      reduce: what to keep of each, `summarise` for one; inside the compiled pass.
+      reduce: what to keep of each, `summarise` for one.
 
     Returns:
       name -> array, channels last.
@@ -114,12 +113,12 @@ def activations(
             variables,
             images,
             train=False,
-            capture_intermediates=lambda m, _: m.path in paths,
+            capture_intermediates=lambda m, method: method == '__call__' and m.path in paths,
             mutable=['intermediates'],
         )
         kept = flatten_dict(state['intermediates'])
-        return {path[:-1]: reduce(value[0]) for path, value in kept.items() if path[:-1] in paths}, output
+        return {path[:-1]: value[0] for path, value in kept.items() if path[:-1] in paths}, output
 
     layers, output = run(variables, images)
-    named = {names.module_name(model, style, path): np.asarray(value) for path, value in layers.items()}
+    named = {names.module_name(model, style, path): reduce(np.asarray(value)) for path, value in layers.items()}
     return named | {'output': np.asarray(output)}

@@ -16,12 +16,12 @@ LEAVES = {'kernel': 'weight', 'scale': 'weight', 'bias': 'bias', 'mean': 'runnin
 class Place(NamedTuple):
     """Where one of our modules lives in a state dict.
 
-    `flattens`: path of the module whose output channels the dense layer's flattened map has. `form`: 'dense' or 'conv'
-    where the other side always has that form, '' where it has ours.
+    `channels`: of the map that a dense layer flattens, 0 where it reads no map. `form`: 'dense' or 'conv' where the
+    other side always has that form, '' where it has ours.
     """
 
     prefix: str
-    flattens: tuple[str, ...] | None = None
+    channels: int = 0
     form: str = ''
 
 

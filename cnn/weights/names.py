@@ -54,18 +54,16 @@ def entries(model: nn.Module, template: Mapping[str, Any], style: str) -> list[E
         return [Entry(path, tuple(leaf.shape), '/'.join(path)) for path, leaf in flat.items()]
     if style not in styles(model):
         raise WeightsError(f'{type(model).__name__} has no style {style!r}; there are {", ".join(styles(model))}')
-    return [_entry(table_of(model), model, style, path, flat) for path in flat]
+    return [_entry(table_of(model), model, style, path, tuple(leaf.shape)) for path, leaf in flat.items()]
 
 
-def _entry(table: ModuleType, model: nn.Module, style: str, path: Path, flat: Mapping[Path, Any]) -> Entry:
-    shape = tuple(flat[path].shape)
+def _entry(table: ModuleType, model: nn.Module, style: str, path: Path, shape: tuple[int, ...]) -> Entry:
     place = table.place(model, style, path[1:-1])
     key = f'{place.prefix}.{layout.LEAVES.get(path[-1], path[-1])}'
     cells = (1, 1)
-    if place.flattens and path[-1] == 'kernel' and len(shape) == 2:
-        channels = flat['params', *place.flattens, 'kernel'].shape[-1]
+    if place.channels and path[-1] == 'kernel' and len(shape) == 2:
         try:
-            cells = layout.grid(shape[0], channels)
+            cells = layout.grid(shape[0], place.channels)
         except ValueError as error:
             raise WeightsError(f'{"/".join(path)}: {error}') from error
     return Entry(path, shape, key, cells, place.form, is_kernel=path[-1] == 'kernel')

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from cnn.weights import layout, names
 from cnn.weights.errors import MismatchedWeightsError
-from cnn.weights.files import read_arrays, write_arrays
+from cnn.weights.files import read_arrays, unwrap, write_arrays
 
 # Names listed of each kind before '... and n more'.
 LISTED = 8
@@ -51,8 +51,25 @@ def load(
       WeightsError: damaged, unsafe or unknown kind of file.
       OSError: the file cannot be opened.
     """
-    path = pathlib.Path(path)
-    arrays = names.canonical(model, read_arrays(path))
+    return from_arrays(
+        read_arrays(path), model, source=pathlib.Path(path).name, template=template, image_shape=image_shape,
+        replace_head=replace_head, strict=strict, seed=seed,
+    )  # fmt: skip
+
+
+def from_arrays(
+    arrays: Mapping[str, np.ndarray],
+    model: nn.Module,
+    *,
+    source: str = 'the state dict',
+    template: Mapping[str, Any] | None = None,
+    image_shape: tuple[int, int, int] | None = None,
+    replace_head: bool = False,
+    strict: bool = True,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`load` from a state dict in memory, of any style that the network has; `source` names it in messages."""
+    arrays = names.canonical(model, unwrap(arrays))
     shapes = template if template is not None else _shapes(model, arrays, image_shape)
     style = names.detect(model, shapes, arrays)
     entries = names.entries(model, shapes, style)
@@ -62,7 +79,7 @@ def load(
         e.path for e in entries if replace_head and e.path in missing | mismatched and names.is_head(model, e.path)
     }
     if fresh:
-        _log.warning('%s: the classifier is new: %s', path.name, ', '.join(sorted('/'.join(p) for p in fresh)))
+        _log.warning('%s: the classifier is new: %s', source, ', '.join(sorted('/'.join(p) for p in fresh)))
     used = {entry.key for entry in entries}
     problems = {
         'missing': [e.key for e in entries if e.path in missing - fresh],
@@ -72,9 +89,9 @@ def load(
     if not strict and not problems['mismatched']:
         fresh |= missing
     elif any(problems.values()):
-        raise MismatchedWeightsError(_listing(path.name, model, style, problems))
+        raise MismatchedWeightsError(_listing(source, model, style, problems))
     if any(problems.values()):
-        _log.warning('%s', _listing(path.name, model, style, problems))
+        _log.warning('%s', _listing(source, model, style, problems))
     if fresh:
         found |= _fresh(model, template, shapes, image_shape, seed, fresh)
     return unflatten_dict({entry.path: found[entry.path] for entry in entries})
@@ -117,7 +134,7 @@ def _convert(entries: list[names.Entry], arrays: Mapping[str, np.ndarray], shape
             mismatched.add(entry.path)
         else:
             # A copy: the file's memory is not ours to donate.
-            found[entry.path] = jnp.array(ours, flat[entry.path].dtype)
+            found[entry.path] = jax.device_put(np.array(ours, flat[entry.path].dtype, order='C'))
     return found, missing, mismatched
 
 

@@ -1,7 +1,7 @@
 """Makes the files of `golden/`; run by hand where PyTorch and torchvision are installed: `python make_goldens.py`.
 
-For every network: the shapes of its state dict, and from weights and images filled by `rule.py` its logits and, of every
-layer with parameters, a summary (mean, root mean square, eight values) in the order of the forward pass.
+For every network: the shapes of its state dict, and from weights and images filled by `rule.py` its logits and, of
+every layer with parameters, a summary (mean, root mean square, eight values) in the order of the forward pass.
 Made with torch 2.14.1, torchvision 0.29.1, CPU, float32.
 """
 
@@ -20,6 +20,7 @@ from tests.weights import rule
 
 FOLDER = pathlib.Path(__file__).parent / 'golden'
 SAMPLES = 8
+HIDDEN = 128
 # Name -> (image size, batch). AlexNet's map is 6x6 at 224; the others pool globally or adaptively.
 NETWORKS = {
     'alexnet': (224, 2),
@@ -57,11 +58,21 @@ def summarise(tensor: torch.Tensor) -> np.ndarray:
     return np.float32([array.mean(), np.sqrt((array**2).mean()), *array[positions]])
 
 
+def build(name: str) -> torch.nn.Module:
+    """torchvision's network; the VGGs but VGG-16 get thin dense layers: the wide ones eight times say no more."""
+    options = {'init_weights': False, 'aux_logits': True} if name == 'googlenet' else {}
+    network = getattr(torchvision.models, name)(weights=None, **options).eval()
+    if name.startswith('vgg') and name != 'vgg16':
+        network.classifier[0] = torch.nn.Linear(512 * 7 * 7, HIDDEN)
+        network.classifier[3] = torch.nn.Linear(HIDDEN, HIDDEN)
+        network.classifier[6] = torch.nn.Linear(HIDDEN, 1000)
+    return network
+
+
 @torch.no_grad()
 def golden(name: str) -> tuple[dict[str, list[int]], dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Shapes of the state dict, summaries of the layers, logits of the heads."""
-    options = {'init_weights': False, 'aux_logits': True} if name == 'googlenet' else {}
-    network = getattr(torchvision.models, name)(weights=None, **options).eval()
+    network = build(name)
     shapes = {key: list(tensor.shape) for key, tensor in network.state_dict().items()}
     state = {key: torch.from_numpy(np.asarray(rule.fill(key, tuple(shape)))) for key, shape in shapes.items()}
     network.load_state_dict(state)
@@ -92,7 +103,7 @@ def auxiliary(network: torch.nn.Module, images: torch.Tensor) -> dict[str, np.nd
 
 
 if __name__ == '__main__':
-    torch.set_num_threads(1)
+    FOLDER.mkdir(exist_ok=True)
     make_torch_files()
     index, arrays = {}, {}
     for name in NETWORKS:

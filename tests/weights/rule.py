@@ -1,6 +1,6 @@
 """The stated rule by which the goldens' weights and inputs are filled, with NumPy alone.
 
-A name's SHA-256 keys a Philox counter generator, whose raw words are the same in every version of NumPy; each word gives
+A name's SHA-256 keys a Philox counter generator, whose raw words are the same in every version of NumPy; each gives
 four 16-bit numbers, taken as u uniform in [-1, 1). Then, by the name and shape that PyTorch gives:
 
 - weights of convolutions and dense layers: u sqrt(6 / fan_in), which keeps the scale of what a ReLU halves;

@@ -24,9 +24,9 @@ _MODULES = {
 
 
 def image_size(model: Any) -> int:
-    return 224
+    return 32 if model.sizes['conv1'][2] == 1 else 224
 
 
 def place(model: Any, style: str, path: tuple[str, ...]) -> Place:
     prefix = '.'.join([_MODULES.get(path[0], path[0]), *path[1:]])
-    return Place(prefix, flattens=('conv5',) if path == ('fc6',) else None)
+    return Place(prefix, model.sizes['conv5'][0] if path == ('fc6',) else 0)

@@ -1,0 +1,47 @@
+"""Logits and every layer against torchvision's: weights by `rule.py`, goldens by `make_goldens.py`."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from cnn import models, weights
+from cnn.weights.certify import activations, summarise
+from tests.weights import rule
+
+GOLDEN = np.load(pathlib.Path(__file__).parent / 'golden' / 'torchvision.npz')
+INDEX = json.loads(GOLDEN['index'].tobytes())
+TOLERANCE = 1e-4
+# Ours, and the images' size and number in make_goldens.py.
+NETWORKS = {
+    'alexnet': (('alexnet', {'variant': 'torchvision'}), 224, 2),
+    'googlenet': (('googlenet', {'variant': 'torchvision', 'auxiliary': True}), 64, 2),
+    **{f'resnet{d}': (('resnet', {'depth': d}), 64, 2) for d in (18, 34, 50, 101, 152)},
+    **{
+        f'vgg{d}{suffix}': (('vgg', {'variant': str(d), 'batch_norm': bool(suffix)}), 96, 1)
+        for d in (11, 13, 16, 19)
+        for suffix in ('', '_bn')
+    },
+}
+
+
+def state_dict(name):
+    return {key: rule.fill(key, tuple(shape)) for key, shape in INDEX[name]['shapes'].items()}
+
+
+def test_every_golden_is_compared():
+    assert set(NETWORKS) == set(INDEX)
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_logits_and_layers_equal_torchvision(name):
+    (network, sizes), size, batch = NETWORKS[name]
+    model = models.create(network, num_classes=1000, **sizes)
+    if network == 'vgg':
+        model = model.clone(hidden=INDEX[name]['shapes']['classifier.0.weight'][0])
+    variables = weights.from_arrays(state_dict(name), model)
+    got = activations(model, variables, rule.images(size, batch), style='torchvision', reduce=summarise)
+    golden = dict(zip(INDEX[name]['layers'], GOLDEN[f'{name}/layers'], strict=True))
+    certificate = weights.certify(got, golden | {'output': GOLDEN[f'{name}/output']}, tolerance=TOLERANCE)
+    assert certificate.passed, str(certificate)
