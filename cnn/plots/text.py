@@ -4,6 +4,7 @@ Names are never read as formulas ('$', '_'), never break a line, and never ask f
 Hangul is then spelt in Latin letters, the rest becomes a box.
 """
 
+import contextlib
 import functools
 import unicodedata
 
@@ -23,6 +24,8 @@ _EAST_ASIAN = (
     'UnDotum',
     'Baekmuk Gulim',
 )
+# The letter that such a font must have.
+_SAMPLE = '한'
 _BOX = '\u25a1'
 
 # Revised Romanization of Korean (2000), letter by letter, without its sound changes.
@@ -92,8 +95,10 @@ def _families() -> tuple[str, ...]:
     """DejaVu Sans, which comes with matplotlib, and an East Asian family where one is installed."""
     installed = {font.name: font.fname for font in font_manager.fontManager.ttflist}
     for family in _EAST_ASIAN:
-        if family in installed and ord('한') in FT2Font(installed[family]).get_charmap():
-            return 'DejaVu Sans', family
+        # The list of fonts is cached over months: one that is gone since is passed over.
+        with contextlib.suppress(OSError, RuntimeError):
+            if family in installed and ord(_SAMPLE) in FT2Font(installed[family]).get_charmap():
+                return 'DejaVu Sans', family
     return ('DejaVu Sans',)
 
 
