@@ -104,10 +104,13 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     c.loss = ConfigDict({'label_smoothing': 0.0})
 
     c.augmentation = ConfigDict()
-    # none, pad (zeros, then a random crop back), random_resized (Szegedy et al. 2015)
+    # none, pad (zeros, then a random crop back), random (of the image resized to resize_min..resize_max, as AlexNet and
+    # VGG), random_resized (Szegedy et al. 2015)
     c.augmentation.crop = 'none' if small else 'random_resized'
     c.augmentation.pad = 4
     c.augmentation.min_area = 0.08
+    c.augmentation.resize_min = 256
+    c.augmentation.resize_max = 256
     c.augmentation.flip = not small
     # AlexNet's PCA lighting, standard deviation; 0.1 in the paper.
     c.augmentation.lighting = 0.0
@@ -122,8 +125,10 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     c.evaluation.batch_size = 0
     # The shorter side before the central crop of image_size; 0 for image_size / 0.875 on large images.
     c.evaluation.resize = 0
+    # center, or ten_crop: corners and centre and their mirror images, probabilities averaged (AlexNet, section 4.1)
+    c.evaluation.views = 'center'
 
-    c.checkpoint = ConfigDict({'every_epochs': 1.0, 'keep': 1, 'best_metric': 'accuracy'})
+    c.checkpoint = ConfigDict({'every_epochs': 1.0, 'keep': 2, 'best_metric': 'accuracy'})
     c.folds = ConfigDict({'kind': 'stratified', 'count': 5, 'repeats': 1, 'groups': '', 'layout': 'auto'})
 
     c.input = ConfigDict()

@@ -20,7 +20,8 @@ def get_config(arg: str = ''):
     small = small or (a.depth > 0 and a.depth not in IMAGENET_DEPTHS)
     depth = a.depth or {'mnist_5k': 8}.get(a.dataset, 20 if small else 50)
     model = {'name': 'resnet', 'depth': depth, 'stem': 'cifar' if small else 'imagenet', 'residual': True,
-             'shortcut': '', 'order': 'original', 'stride_on': '3x3', 'norm': 'batch'}  # fmt: skip
+             'shortcut': '', 'order': 'original', 'stride_on': '3x3', 'conv': 'standard', 'norm': 'batch',
+             'zero_init': False, 'width': 0}  # fmt: skip
     c = common.base(a, model=model, small=small)
     if a.dataset == 'mnist_5k':
         _digits(c)

@@ -55,8 +55,8 @@ def model(config, num_classes: int, replicas: Replicas | None = None):
     return models.create(name, num_classes=num_classes, dtype=settings.compute_dtype(config), **sizes)
 
 
-def task(config, info: Any, replicas: Replicas) -> Task:
-    """What the config learns on a data set with this `info`."""
+def task(config, info: Any, replicas: Replicas | None) -> Task:
+    """What the config learns on a data set with this `info`; without `replicas`, for use outside their axis."""
     return _TASKS[config.task](config, info, replicas)
 
 

@@ -38,6 +38,9 @@ def main(values: flags.FlagValues, argv: list[str]) -> int:
         return _complain(error, 2) if _is_plain(error) else _crash()
     except RunFailed as error:
         return _complain(error, 1)
+    except OSError as error:
+        # A full disk, no right to write, a workdir that is a file: one line, but no mistake in the arguments.
+        return _complain(f'{error.strerror}: {error.filename}' if error.filename else error, 1)
     except KeyboardInterrupt:
         return _complain('interrupted', 1)
     return 0

@@ -13,7 +13,8 @@ _CHOICES = {
     'precision': ('auto', 'float32', 'bfloat16'),
     'optimizer.name': optimizer.NAMES,
     'schedule.name': optimizer.SCHEDULES,
-    'augmentation.crop': ('none', 'pad', 'random_resized'),
+    'augmentation.crop': ('none', 'pad', 'random', 'random_resized'),
+    'evaluation.views': ('center', 'ten_crop'),
     'input.mode': ('auto', 'resident', 'streaming'),
 }
 # Fields that must be above zero, and those that may also be zero.
@@ -21,7 +22,8 @@ _POSITIVE = ('image_size', 'batch_size', 'epochs', 'optimizer.accumulate_steps',
              'checkpoint.every_epochs', 'checkpoint.keep', 'schedule.decay_epochs', 'optimizer.epsilon')  # fmt: skip
 _NOT_NEGATIVE = ('optimizer.learning_rate', 'optimizer.weight_decay', 'optimizer.clip_norm', 'schedule.warmup_epochs',
                  'devices', 'evaluation.batch_size', 'evaluation.resize', 'augmentation.mixup', 'augmentation.cutmix',
-                 'augmentation.lighting', 'augmentation.pad', 'augmentation.color_jitter', 'input.threads',
+                 'augmentation.lighting', 'augmentation.pad', 'augmentation.resize_min', 'augmentation.resize_max',
+                 'augmentation.color_jitter', 'input.threads',
                  'input.steps_per_dispatch', 'input.resident_bytes', 'log_every_steps', 'seed')  # fmt: skip
 _FRACTIONS = ('optimizer.momentum', 'optimizer.beta1', 'optimizer.beta2', 'optimizer.ema_decay', 'loss.label_smoothing',
               'schedule.final_fraction', 'augmentation.random_erasing', 'augmentation.min_area',

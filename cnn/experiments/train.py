@@ -118,7 +118,8 @@ class Training:
 
     def _rate(self, total: int):
         section = self.config.schedule
-        return optimizer.schedule(section, self.config.optimizer.learning_rate, total, self._steps_per_epoch())
+        rate = optimizer.schedule(section, self.config.optimizer.learning_rate, total, self._steps_per_epoch())
+        return jax.jit(rate)
 
     def _compile(self, task, pipeline, rate):
         """The initial state on the devices, and the function that advances it by a list of batches."""
@@ -128,7 +129,9 @@ class Training:
         transform = optimizer.create(c.optimizer, rate)
         key = jax.random.key(c.seed)
         batch = initialise.dummy_batch(c.image_size)
-        metrics = step.zero_metrics(task, variables, batch, key)
+        # Shapes are found outside the mapped axis that synchronised batch norm needs.
+        alone = build.task(c, self.train_source.info, None)
+        metrics = step.zero_metrics(alone, variables, batch, key)
         state = step.create_state(variables, transform, frozen, c.optimizer.ema_decay > 0, metrics)
         one = step.train_step(
             task,
@@ -220,15 +223,16 @@ def frozen_leaves(pattern: str, variables: dict[str, Any]) -> tuple[Any, Any]:
 def advancer(one, replicas: Replicas, resident, key_data, per_dispatch: int):
     """A function (state, list of host batches) -> state that runs one compiled step, or several in one dispatch."""
 
-    def with_key(function):
-        return lambda state, resident, batch, data, *rest: function(
-            state, resident, batch, jax.random.wrap_key_data(data), *rest
-        )
+    def train_step(state, resident, batch, data):
+        return one(state, resident, batch, jax.random.wrap_key_data(data))
+
+    def train_steps(state, resident, batches, data, count):
+        return step.many_steps(one)(state, resident, batches, jax.random.wrap_key_data(data), count)
 
     if per_dispatch == 1:
-        compiled = replicas.compile(with_key(one), batched=(2,), arguments=4, donate=(0,))
+        compiled = replicas.compile(train_step, batched=(2,), arguments=4, donate=(0,))
         return lambda state, batches: compiled(state, resident, replicas.shard(batches[0]), key_data)
-    compiled = replicas.compile(with_key(step.many_steps(one)), batched=(2,), arguments=5, donate=(0,))
+    compiled = replicas.compile(train_steps, batched=(2,), arguments=5, donate=(0,))
 
     def advance(state, batches):
         count = len(batches)

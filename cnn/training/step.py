@@ -149,11 +149,11 @@ def evaluation_step(task: Task, axis_name: str | None = None) -> Callable:
     Predictions and the batch's small arrays (labels, masks, indices; no images) come back whole, rows in order.
     """
 
-    def step(variables: dict[str, Any], resident: dict[str, jax.Array], batch: Batch):
+    def evaluation_step(variables: dict[str, Any], resident: dict[str, jax.Array], batch: Batch):
         batch = rows(resident, batch)
         predictions = task.predict(variables, batch)
         states = parallel.psum(task.metrics(predictions, batch), axis_name)
         small = {name: value for name, value in batch.items() if name != 'image'}
         return states, *parallel.gather_rows((predictions, small), axis_name)
 
-    return step
+    return evaluation_step

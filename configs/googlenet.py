@@ -1,0 +1,39 @@
+"""GoogLeNet (Szegedy et al. 2014, arXiv:1409.4842).
+
+  python main.py --config=configs/googlenet.py                            its small-image form on 5,000 real digits
+  python main.py --config=configs/googlenet.py:dataset=imagenet2012       the paper's net with both auxiliary heads
+
+Arguments: dataset, variant (paper, torchvision), image_size, preset=tiny. Expected on ImageNet: 68.7 % top-1, one
+central crop (BVLC's replication, bvlc_googlenet/readme.md).
+"""
+
+from configs import common
+
+
+def get_config(arg: str = ''):
+    """See the file's docstring."""
+    a = common.parse_arg(arg, variant='paper')
+    small = a.dataset in common.SMALL_IMAGES or 0 < a.image_size <= 64
+    stem = 'small' if small else 'imagenet'
+    model = {'name': 'googlenet', 'variant': a.variant, 'auxiliary': not small, 'stem': stem,
+             'width': 0.0, 'norm': '', 'dropout': -1.0}  # fmt: skip
+    c = common.base(a, model=model, small=small)
+    c.optimizer.weight_decay = 2e-4
+    if small:
+        c.epochs = 12.0
+        c.optimizer.learning_rate = 0.05
+        c.schedule.warmup_epochs = 1.0
+        c.augmentation.crop = 'pad'
+        c.augmentation.pad = 2
+        c.augmentation.flip = a.dataset != 'mnist_5k'
+    else:
+        # BVLC's solver.prototxt: 0.01 times 0.96 every 320,000 steps of 32, which is the paper's every 8 epochs.
+        c.batch_size = 32
+        c.epochs = 250.0
+        c.optimizer.learning_rate = 0.01
+        c.schedule.name = 'exponential'
+        c.schedule.factor = 0.96
+        c.schedule.decay_epochs = 8.0
+    if a.preset == 'tiny':
+        common.tiny(c)
+    return c
