@@ -33,6 +33,25 @@ def check_choice(what: str, value: str, known: Sequence[str]) -> None:
         raise ValueError(f'unknown {what} {value!r}; {hint}')
 
 
+def choose_depth(what: str, depth: int, variants: dict[int, tuple[int, ...]]) -> tuple[int, ...]:
+    """The sizes of a published depth; ValueError naming the nearest ones for any other."""
+    if depth not in variants:
+        near = sorted(sorted(variants, key=lambda d: abs(d - depth))[:2])
+        raise ValueError(f"{what} depth {depth} is none of the paper's; the nearest are {near[0]} and {near[1]}")
+    return variants[depth]
+
+
+def count_units(what: str, depth: int, period: int, rest: int) -> int:
+    """n of depth = period n + rest, at least 1; ValueError naming the nearest right depths for any other."""
+    units = (depth - rest) // period
+    if units < 1 or period * units + rest != depth:
+        near = [period * max(1, units) + rest, period * (max(1, units) + 1) + rest]
+        raise ValueError(
+            f"{what} depth {depth} is not {period}n + {rest} (stem='cifar'); the nearest are {near[0]} and {near[1]}"
+        )
+    return units
+
+
 def pair(value: int | Sequence[int]) -> tuple[int, int]:
     """`3 -> (3, 3)`; a pair stays."""
     return (value, value) if isinstance(value, int) else tuple(value)

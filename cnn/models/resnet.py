@@ -215,9 +215,9 @@ def create(
     ):
         layers.check_choice(f'resnet {name}', value, known)
     imagenet = stem == 'imagenet'
-    sizes, default_bottleneck = _stage_sizes(depth, imagenet, bool(bottleneck))
     if bottleneck is None:
-        bottleneck = default_bottleneck
+        bottleneck = imagenet and depth >= 50
+    sizes = _stage_sizes(depth, imagenet, bottleneck)
     if zero_init is None:
         zero_init = norm == 'none' and residual and order in ('original', 'relu_only_preact')
     if zero_init and not (residual and order in ('original', 'relu_only_preact')):
@@ -245,25 +245,10 @@ def create(
     return ResNet(num_classes, sizes, unit, make_conv, make_norm, width, stem, order, output_stride, stem_bias)
 
 
-def _stage_sizes(depth: int, imagenet: bool, bottleneck: bool) -> tuple[tuple[int, ...], bool]:
-    """Units of each stage, and whether they are bottlenecks by default."""
+def _stage_sizes(depth: int, imagenet: bool, bottleneck: bool) -> tuple[int, ...]:
     if imagenet:
-        if depth not in VARIANTS:
-            near = sorted(VARIANTS, key=lambda d: abs(d - depth))[:2]
-            raise ValueError(f"resnet depth {depth} is none of the paper's; the nearest are {_or(near)}")
-        return VARIANTS[depth], depth >= 50
-    layers_per_unit = 3 if bottleneck else 2
-    period = 3 * layers_per_unit
-    units = (depth - 2) / period
-    if units < 1 or units != int(units):
-        low = max(1, int(units))
-        near = [period * low + 2, period * (low + 1) + 2]
-        raise ValueError(f"resnet depth {depth} is not {period}n + 2 (stem='cifar'); the nearest are {_or(near)}")
-    return (int(units),) * 3, False
-
-
-def _or(numbers: list[int]) -> str:
-    return ' and '.join(str(n) for n in sorted(numbers))
+        return layers.choose_depth('resnet', depth, VARIANTS)
+    return (layers.count_units('resnet', depth, 9 if bottleneck else 6, 2),) * 3
 
 
 # Table 1 of the paper: units in conv2 ... conv5 by depth. Small-image nets have (depth - 2) / 6 units in each of three.
