@@ -1,8 +1,9 @@
-"""The project's one convolution: every network calls `conv`, and it picks the lowering for the backend.
+"""The project's one convolution: every network calls `conv`, and it picks the form for the backend.
 
 Layout is channels last: images `[B, H, W, C]`, kernels `[kh, kw, C_in / groups, C_out]`, as `lax` calls NHWC and HWIO.
-On accelerators that is `lax.conv_general_dilated`, untouched. XLA's CPU backend is slow on several convolutions that it
-is given that way; there the rules below rewrite them, each for a measured reason.
+On accelerators a convolution is one `lax.conv_general_dilated`. On the CPU it is a matrix product or oneDNN's
+convolution, and its gradients are written as further convolutions and products (`conv_gradients`): as XLA derives
+them they transpose whole activations, for longer than they compute.
 """
 
 import jax
@@ -10,8 +11,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from cnn.ops import backend
+from cnn.ops.backend import lowering as lowering
+from cnn.ops.conv_gradients import convolution, product
 
 Pair = tuple[int, int]
+
 
 def conv(
     x: jax.Array,
@@ -24,6 +28,9 @@ def conv(
 ) -> jax.Array:
     """Cross-correlates `x` `[B, H, W, C_in]` with `kernel` `[kh, kw, C_in / groups, C_out]`.
 
+    It can be differentiated in reverse mode any number of times, mapped with `vmap`, and stands in `lax.scan` at full
+    speed. Forward mode (`jax.jvp`) works in the plain form alone: `with conv.lowering('plain')`.
+
     Args:
       strides, dilation: rows, columns.
       padding: explicit ((top, bottom), (left, right)) zeros.
@@ -32,8 +39,20 @@ def conv(
     Returns:
       `[B, H', W', C_out]` of the dtype of `x`, with H' = (H + top + bottom - dilation (kh - 1) - 1) // stride + 1.
     """
-    build = _cpu if backend.prefers_cpu_forms() else plain
-    return build(x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups)
+    form = backend.form()
+    small = jnp.float32, jnp.bfloat16, jnp.float16
+    if form == 'plain' or x.dtype not in small or x.dtype != kernel.dtype or 0 in (*x.shape, *kernel.shape):
+        return plain(x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups)
+    if kernel.shape[:2] == (1, 1) and groups == 1:
+        # A pointwise convolution is a matrix product.
+        if any(sum(padding, ())):
+            x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+        x = x[:, :: strides[0], :: strides[1]]
+        y = product(x.reshape(-1, x.shape[3]), kernel[0, 0], form == 'onednn')
+        return y.reshape(*x.shape[:3], -1)
+    # Tuples, so that they are hashable.
+    strides, dilation, padding = tuple(strides), tuple(dilation), tuple(tuple(p) for p in padding)
+    return convolution(x, kernel, strides, padding, dilation, groups, form == 'onednn')
 
 
 def plain(x, kernel, *, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1) -> jax.Array:
@@ -47,19 +66,3 @@ def plain(x, kernel, *, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
         feature_group_count=groups,
     )
-
-
-def _cpu(x, kernel, *, strides, padding, dilation, groups):
-    if groups > 1 and kernel.shape[2] > 1:
-        # The gradient of a grouped convolution has no fast kernel (2 groups: 184 ms where dense takes 24): one dense
-        # convolution a group. Depthwise (one input channel a group) is better left whole.
-        rest = {'strides': strides, 'padding': padding, 'dilation': dilation, 'groups': 1}
-        parts = zip(jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True)
-        return jnp.concatenate([_cpu(a, k, **rest) for a, k in parts], axis=-1)
-    if kernel.shape[:2] == (1, 1) and groups == 1:
-        # A pointwise convolution is a matrix product; as a convolution its weight gradient takes four times as long.
-        if any(p for pair in padding for p in pair):
-            x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-        x = x[:, :: strides[0], :: strides[1]]
-        return lax.dot_general(x, kernel[0, 0], (((3,), (0,)), ((), ())))
-    return plain(x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups)

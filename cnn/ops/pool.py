@@ -17,7 +17,7 @@ def max_pool(x: jax.Array, window: Pair, strides: Pair, padding: Padding = ((0, 
 
     The gradient goes to the first maximum of a window in row-major order, as in PyTorch and XLA.
     """
-    if backend.prefers_cpu_forms() and window[0] * window[1] < 256:
+    if backend.form() != 'plain' and window[0] * window[1] < 256:
         return _max_pool(x, window, strides, padding)
     return _max_windows(x, window, strides, padding)
 
@@ -26,7 +26,7 @@ def avg_pool(x: jax.Array, window: Pair, strides: Pair, padding: Padding = ((0, 
     """Mean over windows of `x` `[B, H, W, C]`, padded zeros counted, as Caffe and PyTorch do by default."""
     batch, height, width, channels = x.shape
     tiles = window == strides and padding == ((0, 0), (0, 0)) and height % window[0] == 0 and width % window[1] == 0
-    if tiles and backend.prefers_cpu_forms():
+    if tiles and backend.form() != 'plain':
         cells = x.reshape(batch, height // window[0], window[0], width // window[1], window[1], channels)
         return cells.mean((2, 4))
     total = lax.reduce_window(x, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), _full(padding))

@@ -1,0 +1,144 @@
+"""Convolution on the CPU with both gradients written out, so that neither transposes an activation.
+
+The gradient of the image is a convolution of the cotangent, one for each phase of the stride. The gradient of the
+kernel is a matrix product over all pixels. `fast` is whether oneDNN computes them, or XLA. Products and convolutions
+of narrower types run in float32, which is what XLA does with them on the CPU too.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from cnn.ops import onednn
+
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]
+
+
+def product(a: jax.Array, b: jax.Array, fast: bool, transpose_a: bool = False) -> jax.Array:
+    """`a @ b`, or its transpose's: matrices of one dtype, which the result has."""
+    a32, b32 = a.astype(jnp.float32), b.astype(jnp.float32)
+    if fast:
+        return onednn.matmul(a32, b32, transpose_a, False).astype(a.dtype)
+    return lax.dot_general(a32, b32, (((0 if transpose_a else 1,), (0,)), ((), ()))).astype(a.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5, 6))
+def convolution(x, kernel, strides: Pair, padding: Padding, dilation: Pair, groups: int, fast: bool) -> jax.Array:
+    """As `cnn.ops.conv.conv`."""
+    if fast:
+        x32, kernel32 = x.astype(jnp.float32), kernel.astype(jnp.float32)
+        return onednn.convolution(x32, kernel32, strides, padding, dilation, groups).astype(x.dtype)
+    if 1 < groups < x.shape[3]:
+        # XLA's grouped convolution is slow (2 groups: 184 ms for what dense takes 24): one convolution a group.
+        parts = zip(jnp.split(x, groups, 3), jnp.split(kernel, groups, 3), strict=True)
+        return jnp.concatenate([convolution(a, k, strides, padding, dilation, 1, fast) for a, k in parts], 3)
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=strides,
+        padding=padding,
+        rhs_dilation=dilation,
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+        feature_group_count=groups,
+    )
+
+
+def _fwd(x, kernel, strides, padding, dilation, groups, fast):
+    return convolution(x, kernel, strides, padding, dilation, groups, fast), (x, kernel)
+
+
+def _bwd(strides, padding, dilation, groups, fast, saved, g):
+    x, kernel = saved
+    dx = image_gradient(g, kernel, x.shape[1:3], strides, padding, dilation, groups, fast)
+    dw = kernel_gradient(x, g, kernel.shape[:2], strides, padding, dilation, groups, fast)
+    return dx, dw
+
+
+convolution.defvjp(_fwd, _bwd)
+
+
+def image_gradient(g, kernel, size: Pair, strides, padding, dilation, groups, fast) -> jax.Array:
+    """`[B, *size, C_in]`: where the cotangent `g` of the output came from."""
+    kernel = _swap_channels(kernel, groups)
+    if strides == (1, 1) or dilation != (1, 1):
+        # With holes in the kernel as well, the cotangent itself is spread out to stride 1.
+        g = lax.pad(g, jnp.zeros((), g.dtype), ((0, 0, 0), *((0, 0, s - 1) for s in strides), (0, 0, 0)))
+        return _phase(g, kernel, size, [0, 0], padding, dilation, groups, fast)
+    # Pixels whose row and column leave the same remainder by the stride are reached by the same part of the kernel.
+    dx = jnp.zeros((), g.dtype)
+    for remainder in np.ndindex(*strides):
+        first = [(r + p[0]) % s for r, p, s in zip(remainder, padding, strides, strict=True)]
+        part = kernel[first[0] :: strides[0], first[1] :: strides[1]]
+        count = [max(-(-(n - r) // s), 0) for n, r, s in zip(size, remainder, strides, strict=True)]
+        if 0 in (*part.shape, *count):
+            continue
+        ahead = [(r + p[0] - f) // s for r, p, f, s in zip(remainder, padding, first, strides, strict=True)]
+        phase = _phase(g, part, count, ahead, None, dilation, groups, fast)
+        gaps = [(r, n - r - s * (c - 1) - 1, s - 1) for n, r, c, s in zip(size, remainder, count, strides, strict=True)]
+        dx = dx + lax.pad(phase, jnp.zeros((), g.dtype), ((0, 0, 0), *gaps, (0, 0, 0)))
+    return jnp.broadcast_to(dx, (g.shape[0], *size, kernel.shape[3]))
+
+
+def _phase(g, kernel, count, ahead, padding, dilation, groups, fast):
+    """At n of `count`, the sum over taps t of `g[n + ahead - t * dilation]`, or with `padding` its start as `ahead`."""
+    if padding is not None:
+        ahead = [low for low, _ in padding]
+    reach = [d * (k - 1) for d, k in zip(dilation, kernel.shape[:2], strict=True)]
+    low = [r - a for r, a in zip(reach, ahead, strict=True)]
+    high = [c + a - n for c, a, n in zip(count, ahead, g.shape[1:3], strict=True)]
+    # A convolution takes no negative padding: what lies outside is cut off first.
+    cut = [(min(a, 0), min(b, 0), 0) for a, b in zip(low, high, strict=True)]
+    if any(c != (0, 0, 0) for c in cut):
+        g = lax.pad(g, jnp.zeros((), g.dtype), ((0, 0, 0), *cut, (0, 0, 0)))
+    edges = tuple((max(a, 0), max(b, 0)) for a, b in zip(low, high, strict=True))
+    return convolution(g, jnp.flip(kernel, (0, 1)), (1, 1), edges, dilation, groups, fast)
+
+
+def _swap_channels(kernel, groups):
+    """`[kh, kw, C_in / groups, C_out] -> [kh, kw, C_out / groups, C_in]`."""
+    kh, kw, inputs, outputs = kernel.shape
+    split = kernel.reshape(kh, kw, inputs, groups, outputs // groups)
+    return split.transpose(0, 1, 4, 3, 2).reshape(kh, kw, outputs // groups, groups * inputs)
+
+
+def kernel_gradient(x, g, size: Pair, strides, padding, dilation, groups, fast) -> jax.Array:
+    """`[kh, kw, C_in / groups, C_out]`: for each tap, the pixels that it met times the cotangents it made of them."""
+    if groups > 1:
+        parts = zip(jnp.split(x, groups, 3), jnp.split(g, groups, 3), strict=True)
+        rest = (size, strides, padding, dilation, 1, fast)
+        return jnp.concatenate([kernel_gradient(a, b, *rest) for a, b in parts], 3)
+    (kh, kw), inputs, outputs = size, x.shape[3], g.shape[3]
+    (top, _), (left, _) = padding
+    if strides == (1, 1) and kw * inputs + kh * outputs < kh * kw * inputs:
+        # The columns' shifts are laid out beside the image's channels and the rows' beside the cotangent's: one
+        # product holds all taps, and 2 k copies are made where unfolding the image makes k².
+        a = _shifts(x, 2, kw, dilation[1], -left, g.shape[2])
+        b = _shifts(g, 1, kh, -dilation[0], top, x.shape[1])
+        dw = product(a.reshape(-1, kw * inputs), b.reshape(-1, kh * outputs), fast, transpose_a=True)
+        return dw.reshape(kw, inputs, kh, outputs).transpose(2, 0, 1, 3)
+    padded = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*p, 0) for p in padding), (0, 0, 0)))
+    rows, cols = (
+        (s * np.arange(n)[:, None] + d * np.arange(k))
+        for n, k, s, d in zip(g.shape[1:3], size, strides, dilation, strict=True)
+    )
+    unfolded = padded[:, rows[:, None, :, None], cols[None, :, None, :]]
+    dw = product(unfolded.reshape(-1, kh * kw * inputs), g.reshape(-1, outputs), fast, transpose_a=True)
+    return dw.reshape(kh, kw, inputs, outputs)
+
+
+def _shifts(x, axis: int, count: int, step: int, start: int, size: int) -> jax.Array:
+    """`count` copies of `x` in the channels, the j-th moved along `axis`: `y[n] = x[n + start + j * step]`, n < `size`.
+
+    A sum of padded copies, which XLA computes in one parallel loop; a concatenation takes three times as long.
+    """
+    channels, total = x.shape[3], jnp.zeros((), x.dtype)
+    for j in range(count):
+        first = start + j * step
+        edges = [(0, 0, 0), (0, 0, 0), (0, 0, 0), (j * channels, (count - 1 - j) * channels, 0)]
+        edges[axis] = (-first, size - x.shape[axis] + first, 0)
+        total = total + lax.pad(x, jnp.zeros((), x.dtype), edges)
+    return total
