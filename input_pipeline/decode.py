@@ -7,12 +7,13 @@ always and everywhere, so that images stand as a viewer shows them; boxes are ta
 
 import io
 import struct
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import PIL.Image
-import simplejpeg
 
+from input_pipeline import jpeg
 from input_pipeline.source import UnreadableError
 
 # Pillow's own limit before it warns; 89 million pixels are 256 MiB decoded.
@@ -34,31 +35,15 @@ def decode(image: bytes | np.ndarray, *, max_pixels: int = MAX_PIXELS) -> np.nda
     """
     if isinstance(image, np.ndarray):
         return _three_channels(image)
-    if image[:2] != b'\xff\xd8':
+    head = jpeg.header(image) if image[:2] == b'\xff\xd8' else None
+    if head is None:
         return upright(*_decode_any(image, max_pixels))
-    decoded = _decode_jpeg(image, max_pixels)
+    check_size(head.height, head.width, max_pixels)
+    # CMYK, stray bytes and truncation are for Pillow to judge.
+    decoded = jpeg.decode_whole(image) if head.components in (1, 3) else None
     if decoded is None:
         decoded = _decode_any(image, max_pixels)[0]
-    return upright(decoded, orientation(image))
-
-
-def _decode_jpeg(data: bytes, max_pixels: int) -> np.ndarray | None:
-    """Decodes grey and YCbCr JPEG without a flaw; None where Pillow must judge (CMYK, stray bytes, truncation)."""
-    try:
-        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:
-        return None
-    check_size(height, width, max_pixels)
-    if colorspace not in ('YCbCr', 'Gray', 'RGB'):
-        return None
-    # A file that lacks its end marker alone is whole: with the marker it decodes without a warning.
-    for attempt in (data, data + b'\xff\xd9'):
-        try:
-            return simplejpeg.decode_jpeg(attempt, 'RGB')
-        except ValueError as error:
-            if 'Premature end' not in str(error):
-                return None
-    return None
+    return upright(decoded, head.orientation)
 
 
 def _decode_any(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
@@ -120,39 +105,45 @@ def _three_channels(array: np.ndarray) -> np.ndarray:
     return array[..., :3]
 
 
+def decode_crop(
+    image: bytes | np.ndarray,
+    choose: Callable[[int, int], tuple[int, int, int, int]],
+    size: int,
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """Decodes a part of an image that is to be resized to `size` x `size`, and little more than that part.
+
+    Args:
+      image: as in `decode`.
+      choose: from the upright image's height and width to the part's top, left, height and width, in pixels.
+      size: pixels; where the part is at least twice (four, eight times) as large both ways, it comes out at a half (a
+        quarter, an eighth) of its resolution, averaged in the decoder.
+
+    Returns:
+      uint8 `[h, w, 3]`, which is to be used before this thread decodes again.
+
+    Raises:
+      UnreadableError: as `decode`.
+    """
+    head = jpeg.header(image) if not isinstance(image, np.ndarray) and image[:2] == b'\xff\xd8' else None
+    if head is None or head.components not in (1, 3) or head.orientation != 1:
+        pixels = decode(image, max_pixels=max_pixels)
+        top, left, height, width = choose(*pixels.shape[:2])
+        return pixels[top : top + height, left : left + width]
+    check_size(head.height, head.width, max_pixels)
+    top, left, height, width = choose(head.height, head.width)
+    shrink = next(k for k in (8, 4, 2, 1) if min(height, width) >= k * size or k == 1)
+    pixels = jpeg.decode_top(image, head, top + height, shrink)
+    if pixels is None:
+        pixels, shrink = decode(image, max_pixels=max_pixels), 1
+    rows, columns = (top // shrink, (top + height) // shrink), (left // shrink, (left + width) // shrink)
+    return pixels[slice(*rows), slice(*columns)]
+
+
 def check_size(height: int, width: int, max_pixels: int = MAX_PIXELS) -> None:
     """Raises UnreadableError where a header declares no pixels or more than `max_pixels`."""
     if height < 1 or width < 1:
         raise UnreadableError(f'the header declares {width} x {height} pixels')
     if height * width > max_pixels:
         raise UnreadableError(f'the header declares {width} x {height} pixels, more than the limit of {max_pixels}')
-
-
-def orientation(data: bytes) -> int:
-    """EXIF orientation (1..8) of a JPEG file; 1 where none is stated."""
-    at = 2
-    while data[at : at + 1] == b'\xff' and at + 4 <= len(data):
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], 'big')
-        if marker == 0xE1 and data[at + 4 : at + 10] == b'Exif\0\0':
-            return _exif_orientation(data[at + 10 : at + 2 + length])
-        # APP0..APP15 and comments may precede it; anything else starts the image itself.
-        if not (0xE0 <= marker <= 0xEF or marker == 0xFE) or length < 2:
-            return 1
-        at += 2 + length
-    return 1
-
-
-def _exif_orientation(tiff: bytes) -> int:
-    """Reads tag 0x0112 of the first directory; 1 where it is absent or damaged."""
-    order = {b'II': 'little', b'MM': 'big'}.get(tiff[:2])
-    if order is None or len(tiff) < 8:
-        return 1
-    at = int.from_bytes(tiff[4:8], order)
-    for entry in range(int.from_bytes(tiff[at : at + 2], order)):
-        field = tiff[at + 2 + 12 * entry : at + 14 + 12 * entry]
-        if len(field) < 12:
-            return 1
-        if int.from_bytes(field[:2], order) == 0x0112:
-            value = int.from_bytes(field[8:10], order)
-            return value if 1 <= value <= 8 else 1
-    return 1

@@ -18,7 +18,7 @@ from input_pipeline.transforms import HostTransform
 
 class _Evaluation:
     def __init__(self, source, batch_size, host_transform, threads, process_index, process_count, max_bad_fraction):
-        if host_transform.random:
+        if host_transform.draws:
             raise ValueError('evaluation takes no random host transform')
         self._source, self._batch_size = source, batch_size
         self._rows = np.asarray(process_rows(batch_size, process_index, process_count))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from input_pipeline.randomness import uniforms
 from input_pipeline.source import Source, UnreadableError
 from input_pipeline.transforms import HostTransform
 
@@ -73,10 +74,12 @@ class Loader:
         }
         turns = itertools.count()
 
+        draws = np.zeros((count, 0)) if positions is None else uniforms(seed, positions, self._transform.draws)
+
         def work():
             # Each thread takes the next example that nobody has: even shares whatever the images cost.
             while (row := next(turns)) < count:
-                self._fill(batch, row, None if positions is None else int(positions[row]), seed, replace)
+                self._fill(batch, row, draws[row], replace)
 
         if self._threads == 1 or count == 1:
             work()
@@ -92,7 +95,7 @@ class Loader:
                 self._pool = concurrent.futures.ThreadPoolExecutor(self._threads, thread_name_prefix='decode')
             return self._pool
 
-    def _fill(self, batch, row: int, position: int | None, seed: int, replace: bool) -> None:
+    def _fill(self, batch, row: int, draws: np.ndarray, replace: bool) -> None:
         index, total = int(batch['index'][row]), len(self._source)
         for offset in range(total if replace else 1):
             at = (index + offset) % total
@@ -100,10 +103,7 @@ class Loader:
                 continue
             try:
                 example = self._source.read(at)
-                rng = None
-                if self._transform.random:
-                    rng = np.random.Generator(np.random.Philox(key=(seed, position)))
-                self._transform(example['image'], rng, batch['image'][row])
+                self._transform(example['image'], draws, batch['image'][row])
             except UnreadableError as error:
                 self._report(BadExample(at, self._source.example_id(at), str(error)))
                 continue

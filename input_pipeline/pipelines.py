@@ -126,7 +126,7 @@ class Resident(_Pipeline):
 
     def __init__(self, source: Source, **arguments):
         super().__init__(source, **arguments)
-        if self._transform.random:
+        if self._transform.draws:
             raise ValueError('resident data is decoded once: it takes no random host transform (crop=none or pad)')
         loaded = self._loader.load(np.arange(len(source)), None, 0, replace=True)
         self.arrays = {'image': loaded['image'], 'label': loaded['label']}

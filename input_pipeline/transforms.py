@@ -1,7 +1,7 @@
 """Host transforms: from one example's image to uint8 `[S, S, 3]`. Geometry only; colour and flips are the device's.
 
-A transform is a frozen value, called as `transform(image, rng, out)` with the encoded file or array, a generator (None
-where `random` is false) and the array to fill. What it does follows from these alone.
+A transform is a frozen value, called as `transform(image, draws, out)` with the encoded file or array, as many uniform
+random numbers as it asks for, and the array to fill. What it does follows from these alone.
 """
 
 import dataclasses
@@ -10,18 +10,21 @@ from typing import Protocol
 
 import numpy as np
 
-from input_pipeline.decode import decode
+from input_pipeline.decode import decode, decode_crop
 from input_pipeline.resize import resize_exact, resize_fast
+
+
+_TRIES = 10
 
 
 class HostTransform(Protocol):
     """What a pipeline needs of a transform."""
 
     image_size: int
-    random: bool
+    draws: int  # random numbers an example takes; 0 where the transform is deterministic
 
-    def __call__(self, image: bytes | np.ndarray, rng: np.random.Generator | None, out: np.ndarray) -> None:
-        """Fills `out`, uint8 `[image_size, image_size, 3]`. Raises UnreadableError."""
+    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> None:
+        """Fills `out`, uint8 `[image_size, image_size, 3]`, by `draws`, float64 in [0, 1). Raises UnreadableError."""
 
 
 def train(
@@ -64,7 +67,7 @@ class CentreCrop:
 
     image_size: int
     resize: int
-    random: bool = dataclasses.field(default=False, init=False)
+    draws: int = dataclasses.field(default=0, init=False)
 
     def __post_init__(self):
         if self.image_size < 1:
@@ -72,7 +75,7 @@ class CentreCrop:
         if self.resize < self.image_size:
             raise ValueError(f'resize {self.resize} must be at least image_size {self.image_size}')
 
-    def __call__(self, image: bytes | np.ndarray, rng: np.random.Generator | None, out: np.ndarray) -> None:
+    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> None:
         pixels, size = decode(image), self.image_size
         height, width = pixels.shape[:2]
         short = min(height, width)
@@ -93,7 +96,7 @@ class RandomResizedCrop:
     image_size: int
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    random: bool = dataclasses.field(default=True, init=False)
+    draws: int = dataclasses.field(default=4 * _TRIES, init=False)
 
     def __post_init__(self):
         if self.image_size < 1:
@@ -103,15 +106,15 @@ class RandomResizedCrop:
         if not 0 < self.ratio[0] <= self.ratio[1]:
             raise ValueError(f'crop ratio must satisfy 0 < least <= greatest, not {self.ratio}')
 
-    def window(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    def window(self, height: int, width: int, draws: np.ndarray) -> tuple[int, int, int, int]:
         """Top, left, height and width of the part to keep, in pixels of a `height` x `width` image.
 
         Area uniform in `scale`, log of the ratio uniform in `ratio`, ten tries; then the largest central part whose
         ratio is allowed. Never empty.
         """
-        draws = rng.random((10, 4))
         log_least, log_greatest = math.log(self.ratio[0]), math.log(self.ratio[1])
-        for area, log_ratio, y, x in draws.tolist():
+        for first in range(0, len(draws), 4):
+            area, log_ratio, y, x = draws[first : first + 4].tolist()
             target = height * width * (self.scale[0] + area * (self.scale[1] - self.scale[0]))
             shape = math.exp(log_least + log_ratio * (log_greatest - log_least))
             w, h = round(math.sqrt(target * shape)), round(math.sqrt(target / shape))
@@ -124,7 +127,6 @@ class RandomResizedCrop:
             w = min(width, max(1, round(height * self.ratio[1])))
         return (height - h) // 2, (width - w) // 2, h, w
 
-    def __call__(self, image: bytes | np.ndarray, rng: np.random.Generator | None, out: np.ndarray) -> None:
-        pixels = decode(image)
-        top, left, height, width = self.window(pixels.shape[0], pixels.shape[1], rng)
-        resize_fast(pixels[top : top + height, left : left + width], out)
+    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> None:
+        part = decode_crop(image, lambda height, width: self.window(height, width, draws), self.image_size)
+        resize_fast(part, out)
