@@ -4,7 +4,7 @@ import itertools
 
 from cnn.analysis.graph import Graph
 from cnn.analysis.notes import Finding, claim, verdict
-from cnn.analysis.notes_networks import filled, network
+from cnn.analysis.notes_networks import network
 from cnn.analysis.propagate import Step
 
 
@@ -22,15 +22,20 @@ def _concatenations(steps: list[Step]) -> list[int]:
 )
 def _growth() -> Finding:
     # Within the first dense block the map keeps the size of the first concatenation.
-    channels = _first_run(_concatenations(network('densenet')[0].steps))
+    channels = _first_run(_concatenations(network('densenet', 224)[0].steps))
     steps = {b - a for a, b in itertools.pairwise(channels)}
     numbers = {'channels': channels, 'growth': sorted(steps)}
-    return filled(
+    return Finding(
         verdict(len(steps) > 1),
         numbers,
-        'the first block has {channels} channels after each layer: always {growth} more, which is linear',
-        '첫 블록의 층마다 채널은 {channels}개로, 늘 {growth}개씩 더해지므로 선형이다',
+        f'after each layer of the first block there are {_list(channels)} channels: always {_list(steps)} more, '
+        'which is linear',
+        f'첫 블록의 층마다 채널은 {_list(channels)}개로, 늘 {_list(steps)}개씩 더해지므로 선형이다',
     )
+
+
+def _list(numbers) -> str:
+    return ', '.join(map(str, numbers))
 
 
 def _first_run(numbers: list[int]) -> list[int]:
@@ -46,12 +51,13 @@ def _first_run(numbers: list[int]) -> list[int]:
     "liuzhuang13/DenseNet, models/densenet.lua: BN, ReLU, 1x1, average pooling",
 )
 def _transition() -> Finding:
-    made = _operations_of('transition', network('densenet')[0])
+    made = _operations_of('transition', network('densenet', 224)[0])
+    korean = ', '.join(made).replace('convolution', '합성곱').replace('average pooling', '평균 풀링')
     return Finding(
         verdict([word for word in made if word != 'ReLU'] == ['BN', '1x1 convolution', '2x2 average pooling']),
         {'operations': made},
         f'built as {", ".join(made)}; the notes leave out the ReLU',
-        f'실제 구성은 {", ".join(made)}이다. 노트는 ReLU를 생략했다',
+        f'실제 구성은 {korean}이다. 노트는 ReLU를 생략했다',
     )
 
 

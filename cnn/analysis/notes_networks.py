@@ -10,7 +10,7 @@ BVLC = 'BVLC Caffe, models/bvlc_alexnet/deploy.prototxt'
 
 
 @functools.cache
-def network(name: str, size: int = 224, **sizes) -> tuple[graph.Graph, summary.Summary]:
+def network(name: str, size: int, **sizes) -> tuple[graph.Graph, summary.Summary]:
     """A 1000-way network traced on one image."""
     traced = graph.trace(models.create(name, num_classes=1000, **sizes), (size, size, 3))
     return traced, summary.of_graph(traced)
@@ -137,8 +137,8 @@ def _alexnet() -> Finding:
     "torchvision's model metadata, vgg19: 143,667,240; paper, table 2: 144 million",
 )
 def _vgg() -> Finding:
-    _, whole = network('vgg', variant='19')
-    rows = _rows('vgg', variant='19')
+    _, whole = network('vgg', 224, variant='19')
+    rows = _rows('vgg', 224, variant='19')
     numbers = {
         'parameters': whole.parameters,
         'layers': whole.depth,
@@ -159,12 +159,12 @@ def _vgg() -> Finding:
     'BVLC Caffe, models/bvlc_googlenet',
 )
 def _googlenet() -> Finding:
-    _, whole = network('googlenet')
-    with_heads = network('googlenet', auxiliary=True)[1].parameters
+    _, whole = network('googlenet', 224)
+    with_heads = network('googlenet', 224, auxiliary=True)[1].parameters
     numbers = {
         'parameters': whole.parameters,
         'with_auxiliary_heads': with_heads,
-        'without_classifier': whole.parameters - _rows('googlenet')['fc'].parameters,
+        'without_classifier': whole.parameters - _rows('googlenet', 224)['fc'].parameters,
         'layers': whole.depth,
     }
     return filled(
@@ -186,8 +186,8 @@ def _googlenet() -> Finding:
 def _fewest() -> Finding:
     numbers = {
         'alexnet': network('alexnet', 227)[1].parameters,
-        'vgg': network('vgg', variant='19')[1].parameters,
-        'googlenet': network('googlenet')[1].parameters,
+        'vgg': network('vgg', 224, variant='19')[1].parameters,
+        'googlenet': network('googlenet', 224)[1].parameters,
     }
     return filled(
         verdict(min(numbers, key=numbers.get) == 'googlenet'),

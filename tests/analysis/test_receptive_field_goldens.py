@@ -17,10 +17,10 @@ GOLDENS = [
     ('vgg', 224, {'variant': '16', 'classifier': 'conv'}, 'fc6', 404, 32),
     ('vgg', 224, {'variant': '19'}, 'pool5', 268, 32),
     ('googlenet', 224, {}, 'inception_5b', 715, 32),
-    ('densenet', 224, {'depth': 121}, 'block4', 2071, 32),
-    ('densenet', 224, {'depth': 169}, 'block4', 3351, 32),
-    ('densenet', 224, {'depth': 201}, 'block4', 3863, 32),
-    ('densenet', 224, {'depth': 161}, 'block4', 2967, 32),
+    ('densenet', 224, {'depth': 121}, 'dense4', 2071, 32),
+    ('densenet', 224, {'depth': 169}, 'dense4', 3351, 32),
+    ('densenet', 224, {'depth': 201}, 'dense4', 3863, 32),
+    ('densenet', 224, {'depth': 161}, 'dense4', 2967, 32),
 ]
 GOLDENS += [
     ('resnet', 224, {'depth': depth} | where, 'conv5', sizes['stride_on' in where], 32)
