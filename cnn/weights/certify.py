@@ -103,22 +103,26 @@ def activations(
       reduce: what to keep of each, `summarise` for one.
 
     Returns:
-      name -> array, channels last.
+      name -> array, channels last, in the order of the forward pass.
     """
     paths = {path[1:-1] for path in flatten_dict(dict(variables)) if path[0] == 'params'}
+
+    order: dict[Any, None] = {}
+
+    def keep(module: nn.Module, method: str) -> bool:
+        if method != '__call__' or module.path not in paths:
+            return False
+        order[module.path] = None
+        return True
 
     @jax.jit
     def run(variables, images):
         (output, _), state = model.apply(
-            variables,
-            images,
-            train=False,
-            capture_intermediates=lambda m, method: method == '__call__' and m.path in paths,
-            mutable=['intermediates'],
+            variables, images, train=False, capture_intermediates=keep, mutable=['intermediates']
         )
         kept = flatten_dict(state['intermediates'])
         return {path[:-1]: value[0] for path, value in kept.items() if path[:-1] in paths}, output
 
     layers, output = run(variables, images)
-    named = {names.module_name(model, style, path): reduce(np.asarray(value)) for path, value in layers.items()}
+    named = {names.module_name(model, style, path): reduce(np.asarray(layers[path])) for path in order}
     return named | {'output': np.asarray(output)}

@@ -3,10 +3,12 @@
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
 from cnn import models, weights
+from cnn.models.googlenet import Auxiliary
 from cnn.weights.certify import activations, summarise
 from tests.weights import rule
 
@@ -17,6 +19,7 @@ TOLERANCE = 1e-4
 NETWORKS = {
     'alexnet': (('alexnet', {'variant': 'torchvision'}), 224, 2),
     'googlenet': (('googlenet', {'variant': 'torchvision', 'auxiliary': True}), 64, 2),
+    **{f'densenet{d}': (('densenet', {'depth': d}), 64, 2) for d in (121, 161, 169, 201)},
     **{f'resnet{d}': (('resnet', {'depth': d}), 64, 2) for d in (18, 34, 50, 101, 152)},
     **{
         f'vgg{d}{suffix}': (('vgg', {'variant': str(d), 'batch_norm': bool(suffix)}), 96, 1)
@@ -45,3 +48,17 @@ def test_logits_and_layers_equal_torchvision(name):
     golden = dict(zip(INDEX[name]['layers'], GOLDEN[f'{name}/layers'], strict=True))
     certificate = weights.certify(got, golden | {'output': GOLDEN[f'{name}/output']}, tolerance=TOLERANCE)
     assert certificate.passed, str(certificate)
+
+
+def test_auxiliary_heads_equal_torchvision():
+    # They run in training only, where dropout is random: here each by itself, in evaluation mode, on its map.
+    (network, sizes), size, batch = NETWORKS['googlenet']
+    model = models.create(network, num_classes=1000, **sizes)
+    variables = weights.from_arrays(state_dict('googlenet'), model)
+    _, endpoints = jax.jit(model.apply)(variables, rule.images(size, batch))
+    parts = (model.width, model.adaptive, model.conv, model.norm, model.dense)
+    for head, block in (('aux1', 'inception_4a'), ('aux2', 'inception_4d')):
+        own = {collection: tree[head] for collection, tree in variables.items()}
+        logits = Auxiliary(model.num_classes, *parts).apply(own, endpoints[block], False)
+        certificate = weights.certify({head: logits}, {head: GOLDEN[f'googlenet/{head}']}, tolerance=TOLERANCE)
+        assert certificate.passed, str(certificate)

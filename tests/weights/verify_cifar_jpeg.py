@@ -12,12 +12,11 @@ import jax
 import numpy as np
 from PIL import Image
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from cnn import models, weights
 
-DATA = ROOT.parent / 'shared' / 'data'
+DATA = pathlib.Path(__file__).resolve().parents[3] / 'shared' / 'data'
 MEAN, DEVIATION = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
@@ -37,5 +36,6 @@ if __name__ == '__main__':
         model = models.create('resnet', num_classes=10, depth=depth, stem='cifar')
         variables = weights.load(DATA / 'cifar_resnets' / file, model)
         predict = jax.jit(lambda x, model=model, variables=variables: model.apply(variables, x)[0].argmax(-1))
-        right = sum(int((predict(images[i : i + 500]) == labels[i : i + 500]).sum()) for i in range(0, len(labels), 500))
+        batches = [slice(i, i + 500) for i in range(0, len(labels), 500)]
+        right = sum(int((predict(images[batch]) == labels[batch]).sum()) for batch in batches)
         print(f'ResNet-{depth}: {right / len(labels):.2%} of {len(labels)}')
