@@ -11,7 +11,7 @@ from cnn.analysis.notes import Finding, claim, verdict
     'ilsvrc-size',
     'ILSVRC has 1,000 classes and a training set of 456,567 images',
     'ILSVRC는 1,000개 클래스와 456,567장의 훈련 이미지로 이루어진다',
-    'Russakovsky et al. 2015, arXiv:1409.0575, tables 2 and 3',
+    'Russakovsky et al. 2015, arXiv:1409.0575, sizes of the classification and the detection data',
 )
 def _ilsvrc() -> Finding:
     return Finding(
