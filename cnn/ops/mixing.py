@@ -1,7 +1,8 @@
 """Examples mixed in pairs: mixup and cutmix, with the soft targets that go with them.
 
-Each example's partner is the one before it in the replica's batch (the first takes the last): batches are shuffled, so
-any fixed pairing is random. One draw serves the whole step, from a key that all replicas share.
+Neighbours in the batch are partners: rows 0 and 1, 2 and 3, and so on; the last of an odd number stays alone. Batches
+are shuffled, so any fixed pairing is random, and this one gives the same result however an even share of the batch is
+spread over devices or micro-batches. One draw serves the whole step, from a key that all replicas share.
 """
 
 import jax
@@ -81,13 +82,16 @@ def _outside_box(key, share, size):
 
 def _blend(images, targets, keep, mask):
     """Keeps the share `keep` (a number, or float32 `[H, W]`) of each own pixel; targets keep its mean."""
+    images, targets = jnp.asarray(images), jnp.asarray(targets)
     keep = jnp.broadcast_to(keep, images.shape[1:3])
     share = jnp.mean(keep)
     keep = keep[None, :, :, None]
+    # 1, 0, 3, 2, ...: a swap within pairs.
+    partner = jnp.minimum(jnp.arange(len(images)) ^ 1, len(images) - 1)
     if mask is not None:
-        alone = jnp.roll(mask, 1) <= 0
+        alone = mask[partner] <= 0
         keep = jnp.where(alone[:, None, None, None], 1.0, keep)
         share = jnp.where(alone, 1.0, share)[:, None]
-    own, partner = images.astype(jnp.float32), jnp.roll(images.astype(jnp.float32), 1, 0)
-    mixed = keep * own + (1.0 - keep) * partner
-    return mixed.astype(images.dtype), share * targets + (1.0 - share) * jnp.roll(targets, 1, 0)
+    own = images.astype(jnp.float32)
+    mixed = keep * own + (1.0 - keep) * own[partner]
+    return mixed.astype(images.dtype), share * targets + (1.0 - share) * targets[partner]

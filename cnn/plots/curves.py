@@ -56,7 +56,7 @@ def draw(records: Iterable[dict], path: str, *, metrics: Sequence[str] = ('loss'
             axes.set_title(text.shown(metric.replace('_', ' ')), loc='left', **text.style())
             axes.set_xlabel('step')
             axes.xaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
-            axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
             axes.grid(True)
             axes.set_axisbelow(True)
             if lines:

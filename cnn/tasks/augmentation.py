@@ -92,7 +92,7 @@ class Augmentation:
         return images
 
     def mix(self, key, images, targets, mask) -> tuple[jax.Array, jax.Array]:
-        """Mixup or cutmix of normalised images and distributions `[B, C]`, within this replica's batch."""
+        """Mixup or cutmix of normalised images and distributions `[B, C]`, between neighbours in the batch."""
         return mixing.mix(
             keys.stream(key, 'mixing'),
             images,

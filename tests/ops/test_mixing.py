@@ -38,7 +38,7 @@ def test_mixup_mixes_images_as_it_mixes_targets():
     images, targets = drawn(mixing.mixup, IMAGES, alpha=0.4)
     share = targets[:, 0, 0][:, None, None]
     assert ((share >= 0) & (share <= 1)).all()
-    partner = np.roll(np.arange(COUNT), 1)
+    partner = np.array([1, 0, 3, 2, 5, 4])
     np.testing.assert_allclose(targets, share * TARGETS + (1 - share) * TARGETS[partner], atol=1e-6)
     share = share[..., None, None]
     np.testing.assert_allclose(images, share * IMAGES + (1 - share) * IMAGES[partner], atol=1e-5)
@@ -83,10 +83,10 @@ def test_cutmix_boxes_have_the_drawn_area_before_the_border_cuts_them():
 def test_an_example_beside_padding_stays_alone(function):
     mask = np.array([1, 1, 0, 1, 1, 0], np.float32)
     images, targets = drawn(function, PLAIN, mask, alpha=1.0)
-    # Partners are one back: rows 0 (partner 5) and 3 (partner 2) stand beside padding.
-    np.testing.assert_array_equal(images[:, [0, 3]], np.broadcast_to(PLAIN[[0, 3]], images[:, [0, 3]].shape))
-    np.testing.assert_array_equal(targets[:, [0, 3]], np.broadcast_to(TARGETS[[0, 3]], (DRAWS, 2, COUNT)))
-    assert (images[:, [1, 4]] != PLAIN[[1, 4]]).any((1, 2, 3, 4)).mean() > 0.5
+    # Rows 3 and 4 stand beside padding, rows 0 and 1 beside each other.
+    np.testing.assert_array_equal(images[:, [3, 4]], np.broadcast_to(PLAIN[[3, 4]], images[:, [3, 4]].shape))
+    np.testing.assert_array_equal(targets[:, [3, 4]], np.broadcast_to(TARGETS[[3, 4]], (DRAWS, 2, COUNT)))
+    assert (images[:, [0, 1]] != PLAIN[[0, 1]]).any((1, 2, 3, 4)).mean() > 0.5
 
 
 def test_mix_switches_between_the_two():
@@ -95,6 +95,20 @@ def test_mix_switches_between_the_two():
     # 300 mixups expected, standard deviation 8.7.
     assert 265 < blended.sum() < 335
     np.testing.assert_allclose(targets[:, 3, 2], 3 - images[:, 3].mean((1, 2, 3)), atol=1e-5)
+
+
+@pytest.mark.parametrize('count', [1, 4, 5])
+def test_devices_and_odd_batches(count):
+    # Any even share of a batch is mixed as within the whole; the last of an odd number stays alone.
+    def mixed(images, targets):
+        return jax.jit(mixing.mixup)(KEYS[0], images, targets, alpha=1.0)
+
+    whole = mixed(IMAGES, TARGETS)
+    part = mixed(IMAGES[:count], TARGETS[:count])
+    paired = count // 2 * 2
+    for a, b, original in zip(whole, part, (IMAGES, TARGETS), strict=True):
+        np.testing.assert_allclose(a[:paired], b[:paired], atol=1e-6)
+        np.testing.assert_allclose(b[paired:], original[paired:count], atol=1e-6)
 
 
 def test_mix_with_both_off_returns_what_it_was_given():

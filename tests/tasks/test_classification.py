@@ -122,7 +122,9 @@ def test_padding_adds_nothing():
 
 
 def test_replicas_add_up_to_the_whole_batch():
-    task = task_of(augmentation={'flip': 0.5, 'pad_and_crop': 1, 'brightness': 0.2, 'lighting': 0.1})
+    task = task_of(
+        augmentation={'flip': 0.5, 'pad_and_crop': 1, 'brightness': 0.2, 'lighting': 0.1, 'mixup': 0.4, 'cutmix': 1.0}
+    )
     whole, variables = run(task)
     halves = [run(task, {n: v[i : i + 4] for n, v in BATCH_8.items()}, variables=variables)[0] for i in (0, 4)]
     np.testing.assert_allclose(whole.total, halves[0].total + halves[1].total, rtol=1e-5)
@@ -145,10 +147,11 @@ def test_mixup_mixes_targets_with_the_images():
     units = jnp.eye(BATCH), jnp.ones(BATCH)
     share = float(task.augmentation.mix(KEY, jnp.zeros((BATCH, 1, 1, 3)), *units)[1][0, 0])
     assert 0.05 < share < 0.95
+    swap = np.arange(BATCH) ^ 1
     features = features_of(BATCH_8['image'])
     head = jax.tree.map(np.asarray, variables['params']['head'])
-    logits = (share * features + (1 - share) * np.roll(features, 1, 0)) @ head['kernel'] + head['bias']
-    targets = share * hard + (1 - share) * np.roll(hard, 1, 0)
+    logits = (share * features + (1 - share) * features[swap]) @ head['kernel'] + head['bias']
+    targets = share * hard + (1 - share) * hard[swap]
     np.testing.assert_allclose(output.total, cross_entropy(logits, targets).sum(), rtol=1e-4)
     hits = targets[np.arange(BATCH), logits.argmax(1)]
     assert base.compute(output.metrics)['accuracy'] == pytest.approx(hits.mean(), abs=1e-5)
