@@ -20,6 +20,7 @@ MODES = {
     'evaluate': 'evaluate',
     'predict': 'predict',
     'summarize': 'summarize',
+    'prepare': 'prepare',
 }
 
 

@@ -25,7 +25,7 @@ def dummy_batch(image_size: int) -> dict[str, np.ndarray]:
 def variables(config, task: Task, module: Any) -> dict[str, Any]:
     """Fresh variables of the task's network, or those of `config.init_from`."""
     if not config.init_from:
-        return jax.jit(task.init)(jax.random.key(config.seed), dummy_batch(config.image_size))
+        return task.init(jax.random.key(config.seed), dummy_batch(config.image_size))
     return _imported(config, task, module)
 
 
@@ -48,7 +48,7 @@ def _imported(config, task: Task, module: Any) -> dict[str, Any]:
         return from_workdir(path, _shapes(config, task))
     from cnn import weights
 
-    fresh = jax.jit(task.init)(jax.random.key(config.seed), dummy_batch(config.image_size))
+    fresh = task.init(jax.random.key(config.seed), dummy_batch(config.image_size))
     return weights.load(path, module, template=fresh, replace_head=config.replace_head)
 
 
