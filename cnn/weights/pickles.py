@@ -7,6 +7,7 @@ library's disassembler (`pickletools.genops`), which executes nothing.
 
 import dataclasses
 import pickletools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
@@ -64,8 +65,12 @@ def read_pickle(
     """
     machine = _Machine(names, persistent)
     try:
-        for opcode, arg, _ in pickletools.genops(stream):
-            machine.step(opcode.name, arg)
+        with warnings.catch_warnings():
+            # The disassembler decodes the escapes of a protocol-0 string and would warn of unknown ones.
+            warnings.simplefilter('ignore', DeprecationWarning)
+            warnings.simplefilter('ignore', SyntaxWarning)
+            for opcode, arg, _ in pickletools.genops(stream):
+                machine.step(opcode.name, arg)
         return machine.result()
     except (MalformedWeightsError, UnsafeWeightsError):
         raise

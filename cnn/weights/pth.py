@@ -26,7 +26,8 @@ LEGACY_PROTOCOL = 1001
 MAX_ELEMENTS = 2**40
 
 _ZIP_ERRORS = (
-    zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, KeyError, struct.error,
+    zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, KeyError, OverflowError,
+    struct.error,
 )  # fmt: skip
 
 STORAGES = {

@@ -75,6 +75,29 @@ def test_damaged_bytes_raise_typed_errors_or_read(tmp_path, name):
     assert refused > 100
 
 
+def test_damaged_structure_behind_right_checksums(tmp_path):
+    # Bytes changed, removed and inserted in the pickle, packed again: the archive itself is sound.
+    with zipfile.ZipFile(GOLDEN / 'torch_zip.pth') as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    structure = next(name for name in members if name.endswith('data.pkl'))
+    path = tmp_path / 'damaged.pth'
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(400):
+        damaged = bytearray(members[structure])
+        for position in rng.integers(len(damaged), size=rng.integers(1, 4)):
+            length = rng.integers(3)
+            damaged[position : position + length] = rng.integers(256, size=rng.integers(3), dtype=np.uint8).tobytes()
+        with zipfile.ZipFile(path, 'w') as archive:
+            for name, blob in members.items():
+                archive.writestr(name, damaged if name == structure else blob)
+        try:
+            read_pth(path)
+        except REFUSED:
+            refused += 1
+    assert refused > 200
+
+
 @pytest.mark.parametrize('name', ['torch_zip.pth', 'torch_legacy.pth'])
 def test_truncated_files_are_refused(tmp_path, name):
     blob = (GOLDEN / name).read_bytes()
