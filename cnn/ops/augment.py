@@ -45,6 +45,23 @@ def pad_and_crop(key: jax.Array, images: jax.Array, row: jax.Array, *, pad: int)
     return jax.vmap(crop)(padded, offsets)
 
 
+def ten_crop(images: jax.Array, *, size: int) -> jax.Array:
+    """The four corners and the centre, then their mirror images: `[B, H, W, C]` to `[B, 10, size, size, C]`, any dtype.
+
+    The test-time views of Krizhevsky et al. 2012 (section 4.1): 224 of 256.
+
+    Raises:
+      ValueError: for images smaller than `size`.
+    """
+    height, width = images.shape[1:3]
+    down, right = height - size, width - size
+    if min(down, right) < 0:
+        raise ValueError(f'ten crops of {size} x {size} do not fit in images of {height} x {width}')
+    corners = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
+    crops = jnp.stack([images[:, top : top + size, left : left + size] for top, left in corners], 1)
+    return jnp.concatenate([crops, crops[:, :, :, ::-1]], 1)
+
+
 def random_erasing(
     key: jax.Array,
     images: jax.Array,

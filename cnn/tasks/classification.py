@@ -32,6 +32,8 @@ class Classification:
       label_smoothing: 0 up to, but not including, 1; training only.
       dtype: what images are cast to; the network's compute type.
       confusion_limit: up to so many classes the confusion matrix is kept.
+      ten_crop: with a side above 0, predictions average ten crops of that side (cnn/ops/augment.py), taken from larger
+        images on the device.
 
     Raises:
       ValueError: for class names that are not C, a smoothing or augmentation out of range.
@@ -49,6 +51,7 @@ class Classification:
         label_smoothing: float = 0.0,
         dtype: Any = jnp.float32,
         confusion_limit: int = 1000,
+        ten_crop: int = 0,
     ):
         if class_names and len(class_names) != num_classes:
             raise ValueError(f'{len(class_names)} class names for {num_classes} classes; give one for each')
@@ -62,10 +65,13 @@ class Classification:
         self.label_smoothing = label_smoothing
         self.dtype = dtype
         self.confusion_limit = confusion_limit
+        self.ten_crop = ten_crop
 
     def init(self, key: jax.Array, batch: Batch) -> Variables:
         """Fresh variables; in training mode, so that heads which only training reads have theirs too."""
-        images = jax.ShapeDtypeStruct((1, *batch['image'].shape[-3:]), self.dtype)
+        height, width, channels = batch['image'].shape[-3:]
+        size = (self.ten_crop, self.ten_crop) if self.ten_crop else (height, width)
+        images = jax.ShapeDtypeStruct((1, *size, channels), self.dtype)
         streams = {name: keys.stream(key, name) for name in ('params', 'dropout')}
         # Lazily: only the parameters are computed, not a forward pass, operation by operation.
         return dict(self.module.lazy_init(streams, images, train=True))
@@ -101,8 +107,11 @@ class Classification:
         Images `[B, V, H, W, 3]` are V views of each example (crops, flips): their probabilities are averaged, and
         `logits` are the logarithms of the averages.
         """
-        shape = batch['image'].shape
-        images = augment.normalize(batch['image'].reshape(-1, *shape[-3:]), self.mean, self.std, dtype=self.dtype)
+        images = batch['image']
+        if self.ten_crop and images.ndim == 4:
+            images = augment.ten_crop(images, size=self.ten_crop)
+        shape = images.shape
+        images = augment.normalize(images.reshape(-1, *shape[-3:]), self.mean, self.std, dtype=self.dtype)
         logits, _ = self.module.apply(variables, images, train=False)
         logits = logits.astype(jnp.float32)
         if len(shape) == 5:

@@ -73,6 +73,17 @@ def test_pad_and_crop_is_a_window_of_the_padded_image_at_every_offset():
     assert ((seen - 12) ** 2 / 12).sum() < 51.2
 
 
+def test_ten_crops_are_corners_and_centre_and_their_mirror_images():
+    image = np.arange(7 * 5).reshape(1, 7, 5, 1).astype(np.uint8)
+    crops = np.asarray(augment.ten_crop(image, size=3))[0, ..., 0]
+    # Top left pixels by hand: rows of five, so row r and column c hold 5 r + c.
+    assert crops[:5, 0, 0].tolist() == [0, 2, 20, 22, 11]
+    assert crops[:5, 2, 2].tolist() == [12, 14, 32, 34, 23]
+    np.testing.assert_array_equal(crops[5:], crops[:5, :, ::-1])
+    with pytest.raises(ValueError, match='ten crops of 6 x 6 do not fit in images of 7 x 5'):
+        augment.ten_crop(image, size=6)
+
+
 def hole_of(image):
     """(top, left, height, width) of the zeros of a picture of ones, which must be one rectangle; None without any."""
     y, x = np.nonzero(image[..., 0] == 0)

@@ -198,6 +198,31 @@ def test_several_views_average_their_probabilities():
     assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, variables)
 
 
+def test_ten_crops_are_ten_views():
+    task = task_of(ten_crop=3)
+    variables = jax.jit(task.init)(KEY, BATCH_8)
+    images = BATCH_8['image']
+    corners = [images[:, y : y + 3, x : x + 3] for y, x in ((0, 0), (0, 1), (1, 0), (1, 1), (0, 0))]
+    views = [*corners, *(corner[:, :, ::-1] for corner in corners)]
+    expected = np.mean([special.softmax(logits_of(variables, view), -1) for view in views], 0)
+    np.testing.assert_allclose(jax.jit(task.predict)(variables, BATCH_8)['probabilities'], expected, atol=1e-5)
+
+
+def test_ten_crops_do_not_touch_the_size_that_the_network_is_made_for():
+    seen = []
+
+    class Spy(nn.Module):
+        @nn.compact
+        def __call__(self, x, train=False):
+            seen.append(x.shape)
+            return Dense(CLASSES)(x.reshape(len(x), -1)), {}
+
+    task = task_of(Spy(), ten_crop=3)
+    variables = jax.eval_shape(task.init, KEY, BATCH_8)
+    jax.eval_shape(task.predict, variables, BATCH_8)
+    assert seen == [(1, 3, 3, 3), (10 * BATCH, 3, 3, 3)]
+
+
 def test_evaluation_names_its_metrics():
     task = task_of()
     _, variables = run(task)
