@@ -127,6 +127,8 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     c.evaluation.resize = 0
     # center, or ten_crop: corners and centre and their mirror images, probabilities averaged (AlexNet, section 4.1)
     c.evaluation.views = 'center'
+    # Batch norm's statistics recomputed over the training set before the final score, as the ResNet authors did.
+    c.evaluation.recompute_statistics = False
 
     c.checkpoint = ConfigDict({'every_epochs': 1.0, 'keep': 2, 'best_metric': 'accuracy'})
     c.folds = ConfigDict({'kind': 'stratified', 'count': 5, 'repeats': 1, 'groups': '', 'layout': 'auto'})

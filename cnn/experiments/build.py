@@ -142,6 +142,23 @@ def train_pipeline(config, train, replicas: Replicas):
     return input_pipeline.Streaming(train, **options)
 
 
+def plain_batches(config, source):
+    """Every example of a source once, as evaluation sees it and without padding: for statistics over a whole set."""
+    transform, size = evaluation_transform(config), config.evaluation.batch_size or config.batch_size
+    for batch in input_pipeline.evaluation_batches(source, batch_size=size, host_transform=transform):
+        real = batch['mask'] > 0
+        yield {name: value[real] for name, value in batch.items()}
+
+
+def without_augmentation(config):
+    """A copy of the config whose task sees training images as they are."""
+    plain = config.copy_and_resolve_references()
+    plain.augmentation.crop, plain.augmentation.flip = 'none', False
+    for name in ('lighting', 'color_jitter', 'random_erasing', 'mixup', 'cutmix'):
+        plain.augmentation[name] = 0.0
+    return plain
+
+
 def evaluation_pipeline(config, test, replicas: Replicas):
     """Batches that hold every example exactly once; iterate it as often as the set is scored."""
     resident = config.input.mode != 'streaming' and input_pipeline.Resident.fits(

@@ -6,14 +6,12 @@ from typing import Any
 
 from cnn.experiments import build, initialise, report
 from cnn.experiments.scoring import Scorer
+from cnn.training import statistics
 from cnn.training.parallel import Replicas
 
 
 def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
-    """Scores on `config.evaluation.split`; returns what `result.json` holds.
-
-    The workdir of a finished training keeps its own `result.json`: weights are scored into the workdir of this call.
-    """
+    """Scores on `config.evaluation.split`; returns what `result.json` holds, `steps` those of the checkpoint scored."""
     started = time.perf_counter()
     replicas = Replicas(config.devices)
     split = config.evaluation.split
@@ -22,7 +20,9 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     source = build.source(config, split)
     task = build.task(config, source.info, replicas)
     pipeline = build.evaluation_pipeline(config, source, replicas)
-    variables = initialise.trained(config, workdir, task, build.model(config, source.info.num_classes))
+    variables, steps = initialise.trained(config, workdir, task, build.model(config, source.info.num_classes))
+    if config.evaluation.recompute_statistics:
+        variables = exact_statistics(config, build.source(config, config.input.train_split), variables)
     scorer = Scorer(task, pipeline, replicas)
     metrics, states, collector = scorer(replicas.replicate(variables))
     seconds = time.perf_counter() - started
@@ -32,9 +32,16 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
         workdir,
         config=config,
         metrics=metrics,
-        steps=0,
+        steps=steps,
         wall_seconds=seconds,
         images_per_second=len(source) / seconds,
         bad_examples=pipeline.bad_examples,
         pictures=pictures,
     )
+
+
+def exact_statistics(config, train_source, variables: dict[str, Any]) -> dict[str, Any]:
+    """`variables` with normalisation statistics computed over the whole training set (training/statistics.py)."""
+    plain = build.without_augmentation(config)
+    task = build.task(plain, train_source.info, None)
+    return statistics.recompute(task, variables, build.plain_batches(plain, train_source))

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from cnn import weights
 from cnn.experiments.errors import UserError
 from cnn.tasks.base import Task
 from cnn.training.checkpoint import Checkpoints
@@ -25,38 +26,39 @@ def dummy_batch(image_size: int) -> dict[str, np.ndarray]:
 def variables(config, task: Task, module: Any) -> dict[str, Any]:
     """Fresh variables of the task's network, or those of `config.init_from`."""
     if not config.init_from:
-        return task.init(jax.random.key(config.seed), dummy_batch(config.image_size))
-    return _imported(config, task, module)
+        return _fresh(config, task)
+    return _imported(config, task, module)[0]
 
 
-def trained(config, workdir: pathlib.Path, task: Task, module: Any) -> dict[str, Any]:
-    """The variables to score or predict with: of `config.init_from` if given, else the workdir's newest checkpoint."""
+def trained(config, workdir: pathlib.Path, task: Task, module: Any) -> tuple[dict[str, Any], int]:
+    """The variables to score or predict with, and the step they are of (0 for a weights file).
+
+    They are those of `config.init_from` if given, else of the workdir's newest good checkpoint.
+    """
     if config.init_from:
         return _imported(config, task, module)
-    return from_workdir(workdir, _shapes(config, task))
+    return from_workdir(workdir, module, _fresh(config, task))
 
 
-def _shapes(config, task: Task) -> dict[str, Any]:
-    return jax.eval_shape(task.init, jax.random.key(config.seed), dummy_batch(config.image_size))
+def _fresh(config, task: Task) -> dict[str, Any]:
+    return task.init(jax.random.key(config.seed), dummy_batch(config.image_size))
 
 
-def _imported(config, task: Task, module: Any) -> dict[str, Any]:
+def _imported(config, task: Task, module: Any) -> tuple[dict[str, Any], int]:
     path = pathlib.Path(config.init_from)
     if not path.exists():
         raise UserError(f'config.init_from={config.init_from}: no such file or workdir')
+    fresh = _fresh(config, task)
     if path.is_dir():
-        return from_workdir(path, _shapes(config, task))
-    from cnn import weights
-
-    fresh = task.init(jax.random.key(config.seed), dummy_batch(config.image_size))
-    return weights.load(path, module, template=fresh, replace_head=config.replace_head)
+        return from_workdir(path, module, fresh, config.replace_head)
+    return weights.load(path, module, template=fresh, replace_head=config.replace_head), 0
 
 
-def from_workdir(workdir: pathlib.Path, template: dict[str, Any]) -> dict[str, Any]:
-    """The variables of a run's newest good checkpoint, the averaged ones where it kept an average.
+def from_workdir(workdir: pathlib.Path, module: Any, fresh: dict[str, Any], replace_head: bool = False):
+    """The variables of a run's newest good checkpoint, the averaged ones where it kept an average, and its step.
 
     Args:
-      template: variables, or their shapes.
+      fresh: variables of `module`; with `replace_head`, the classifier's are kept where the classes differ in number.
 
     Raises:
       UserError: there is none. ValueError: it is another network's; the message lists the names.
@@ -65,8 +67,13 @@ def from_workdir(workdir: pathlib.Path, template: dict[str, Any]) -> dict[str, A
     checkpoints = Checkpoints(folder)
     if checkpoints.latest_step() is None:
         raise UserError(f'{workdir} holds no checkpoint; train there first, or set config.init_from to a weights file')
-    if any(name.startswith('ema/') for name in checkpoints.names()):
-        return checkpoints.restore({'ema': template}, subset=True)[1]['ema']
-    rest = {name: tree for name, tree in template.items() if name != 'params'}
-    state = checkpoints.restore({'params': template['params'], 'model_state': rest}, subset=True)[1]
-    return {'params': state['params'], **state['model_state']}
+    step, arrays, _ = checkpoints.restore(checkpoints.shapes())
+    averaged = any(name.startswith('ema/') for name in arrays)
+    found = {}
+    for name, array in arrays.items():
+        if averaged and name.startswith('ema/'):
+            found[name.removeprefix('ema/')] = array
+        elif not averaged and name.startswith(('params/', 'model_state/')):
+            found[name.removeprefix('model_state/')] = array
+    variables = weights.from_arrays(found, module, source=str(workdir), template=fresh, replace_head=replace_head)
+    return variables, step

@@ -22,7 +22,7 @@ def run(config, workdir: pathlib.Path, flags) -> list[dict[str, Any]]:
     images = input_pipeline.read_images(flags.images)
     replicas = Replicas(1)
     task = build.task(config, info, replicas)
-    variables = initialise.trained(config, workdir, task, build.model(config, info.num_classes))
+    variables, _ = initialise.trained(config, workdir, task, build.model(config, info.num_classes))
     transform = build.evaluation_transform(config)
     predict = jax.jit(task.predict)
     names = info.class_names or tuple(str(i) for i in range(info.num_classes))

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnn.experiments import build, initialise, report, settings
 from cnn.experiments.errors import RunFailed, UserError
+from cnn.experiments.evaluate import exact_statistics
 from cnn.experiments.scoring import Scorer
 from cnn.training import log, loop, optimizer, step
 from cnn.training.checkpoint import CheckpointError, Checkpoints
@@ -80,7 +81,11 @@ class Training:
                     return {}
                 speed = progress.images_per_second()
             shown = build.Resized(self.test_source, build.evaluation_transform(config))
-            metrics, states, collector = scorer(state.variables(averaged=True))
+            variables = state.variables(averaged=True)
+            if config.evaluation.recompute_statistics:
+                exact = exact_statistics(config, self.train_source, replicas.to_host(variables))
+                variables = replicas.replicate(exact)
+            metrics, states, collector = scorer(variables)
             pictures = task.draw(str(self.workdir), states, collector, shown)
         return report.finish(
             self.workdir,

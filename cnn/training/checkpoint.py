@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Iterable
 from typing import Any
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import PreservationPolicy
@@ -104,10 +105,11 @@ class Checkpoints:
         """The step with the best finite value of the metric, the earliest of equals; None where no step has one."""
         return self._best(self._records)
 
-    def names(self) -> set[str]:
-        """The names of the newest step's leaves; empty where there is no step."""
+    def shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """The newest step's leaves by name, a template that fits whatever was saved; empty where there is no step."""
         latest = self.latest_step()
-        return set() if latest is None else set(self._records[latest]['leaves'])
+        saved = {} if latest is None else self._records[latest]['leaves']
+        return {name: jax.ShapeDtypeStruct(leaf['shape'], leaves.dtype(leaf['dtype'])) for name, leaf in saved.items()}
 
     def metrics(self, step: int) -> dict[str, float]:
         """The metrics saved with one of `steps()`; NaN comes back as NaN."""
