@@ -113,32 +113,36 @@ def kernel_gradient(x, g, size: Pair, strides, padding, dilation, groups, fast) 
         return jnp.concatenate([kernel_gradient(a, b, *rest) for a, b in parts], 3)
     (kh, kw), inputs, outputs = size, x.shape[3], g.shape[3]
     (top, _), (left, _) = padding
-    if strides == (1, 1) and kw * inputs + kh * outputs < kh * kw * inputs:
-        # The columns' shifts are laid out beside the image's channels and the rows' beside the cotangent's: one
-        # product holds all taps, and 2 k copies are made where unfolding the image makes k².
-        a = _shifts(x, 2, kw, dilation[1], -left, g.shape[2])
-        b = _shifts(g, 1, kh, -dilation[0], top, x.shape[1])
-        dw = product(a.reshape(-1, kw * inputs), b.reshape(-1, kh * outputs), fast, transpose_a=True)
+    columns = _shifts(x, 2, kw, g.shape[2], step=dilation[1], start=-left, stride=strides[1])
+    if strides[0] == 1 and kw * inputs + kh * outputs < kh * kw * inputs:
+        # The columns' shifts lie beside the image's channels and the rows' beside the cotangent's: one product holds
+        # all taps, and 2 k copies are made where unfolding the image makes k².
+        rows = _shifts(g, 1, kh, x.shape[1], step=-dilation[0], start=top)
+        dw = product(columns.reshape(-1, kw * inputs), rows.reshape(-1, kh * outputs), fast, transpose_a=True)
         return dw.reshape(kw, inputs, kh, outputs).transpose(2, 0, 1, 3)
-    padded = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*p, 0) for p in padding), (0, 0, 0)))
-    rows, cols = (
-        (s * np.arange(n)[:, None] + d * np.arange(k))
-        for n, k, s, d in zip(g.shape[1:3], size, strides, dilation, strict=True)
-    )
-    unfolded = padded[:, rows[:, None, :, None], cols[None, :, None, :]]
+    unfolded = _shifts(columns, 1, kh, g.shape[1], step=dilation[0], start=-top, stride=strides[0])
     dw = product(unfolded.reshape(-1, kh * kw * inputs), g.reshape(-1, outputs), fast, transpose_a=True)
     return dw.reshape(kh, kw, inputs, outputs)
 
 
-def _shifts(x, axis: int, count: int, step: int, start: int, size: int) -> jax.Array:
-    """`count` copies of `x` in the channels, the j-th moved along `axis`: `y[n] = x[n + start + j * step]`, n < `size`.
+def _shifts(x, axis: int, count: int, size: int, *, step: int, start: int, stride: int = 1) -> jax.Array:
+    """`count` views of `x` side by side in the channels: along `axis`, the j-th is `x[start + j * step + n * stride]`.
 
-    A sum of padded copies, which XLA computes in one parallel loop; a concatenation takes three times as long.
+    n runs below `size`; outside of `x` are zeros. It is a sum of padded slices, which XLA computes in one parallel
+    loop; a concatenation takes three times as long, and one gather ten times.
     """
     channels, total = x.shape[3], jnp.zeros((), x.dtype)
     for j in range(count):
         first = start + j * step
+        low = max(-(first // stride), 0)
+        high = min((x.shape[axis] - 1 - first) // stride + 1, size)
+        if high <= low:
+            continue
+        begin = first + low * stride
+        part = lax.slice_in_dim(x, begin, begin + (high - low - 1) * stride + 1, stride, axis)
         edges = [(0, 0, 0), (0, 0, 0), (0, 0, 0), (j * channels, (count - 1 - j) * channels, 0)]
-        edges[axis] = (-first, size - x.shape[axis] + first, 0)
-        total = total + lax.pad(x, jnp.zeros((), x.dtype), edges)
-    return total
+        edges[axis] = (low, size - high, 0)
+        total = total + lax.pad(part, jnp.zeros((), x.dtype), edges)
+    shape = [*x.shape[:3], count * channels]
+    shape[axis] = size
+    return jnp.broadcast_to(total, shape)
