@@ -4,8 +4,11 @@ Positions are in pixels, pixel centres at whole numbers; what lies outside the i
 linearly over the last pixel, as in torchvision's `deform_conv2d`.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 Pair = tuple[int, int]
 
@@ -27,7 +30,7 @@ def bilinear(x: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
             # Clipped before the cast: a wild offset must not overflow the integer.
             row = jnp.clip(row, 0, height - 1).astype(jnp.int32)
             column = jnp.clip(column, 0, width - 1).astype(jnp.int32)
-            index = (row * width + column).reshape(batch, -1, 1)
+            index = (row * width + column).reshape(batch, math.prod(rows.shape[1:]), 1)
             pixels = jnp.take_along_axis(flat, index, axis=1).reshape(*rows.shape, channels)
             weight = jnp.where(inside, row_weight * column_weight, 0.0)
             total = total + pixels * weight[..., None].astype(x.dtype)
@@ -74,22 +77,29 @@ def deformable_conv(
         )
     if mask is not None and mask.shape != (batch, out_h, out_w, groups * kh * kw):
         raise ValueError(f'mask {mask.shape} does not fit: expected {(batch, out_h, out_w, groups * kh * kw)}')
-    # Positions need more than bfloat16's eight bits of mantissa.
-    offsets = offsets.astype(jnp.float32).reshape(batch, out_h, out_w, groups, kh * kw, 2)
-    mask = None if mask is None else mask.reshape(batch, out_h, out_w, groups, kh * kw)
-    base_rows = (jnp.arange(out_h, dtype=jnp.float32) * strides[0] - top)[:, None]
-    base_columns = (jnp.arange(out_w, dtype=jnp.float32) * strides[1] - left)[None, :]
-    # Tap by tap: nine gathers of the output's size each instead of one of nine times that.
+    # A group is sampled as an image of its own. Positions need more than bfloat16's eight bits of mantissa.
+    share, size = inputs // groups, (batch * groups, out_h, out_w, kh * kw)
+    offsets = jnp.moveaxis(offsets.astype(jnp.float32).reshape(batch, out_h, out_w, groups, kh * kw, 2), 3, 1)
+    down, right = jnp.moveaxis(offsets.reshape(*size, 2), -1, 0)
+    taps = jnp.arange(kh * kw, dtype=jnp.float32)
+    rows = jnp.arange(out_h, dtype=jnp.float32)[:, None, None] * strides[0] - top + taps // kw * dilation[0] + down
+    columns = jnp.arange(out_w, dtype=jnp.float32)[:, None] * strides[1] - left + taps % kw * dilation[1] + right
+    if mask is None:
+        factors = jnp.ones(size, x.dtype)
+    else:
+        factors = jnp.moveaxis(mask.reshape(batch, out_h, out_w, groups, kh * kw), 3, 1).reshape(size).astype(x.dtype)
+    x = jnp.moveaxis(x.reshape(batch, height, width, groups, share), 3, 1).reshape(batch * groups, height, width, share)
+    kernel = kernel.astype(x.dtype).reshape(kh * kw, groups, share, kernel.shape[-1])
+
+    # A loop over the taps, recomputed in the backward pass, is the fastest form to run and to compile: with gradients
+    # 72 ms against 378 unrolled and 187 as a single gather (8 x 28 x 28 x 64, two cores), a fifth of the compilation.
+    @jax.checkpoint
+    def add_tap(y, tap):
+        rows, columns, factors, weights = tap
+        samples = bilinear(x, rows, columns) * factors[..., None]
+        samples = samples.reshape(batch, groups, out_h, out_w, share)
+        return y + jnp.einsum('bghwc,gcf->bhwf', samples, weights), None
+
     y = jnp.zeros((batch, out_h, out_w, kernel.shape[-1]), x.dtype)
-    per_group = inputs // groups
-    for tap in range(kh * kw):
-        i, j = divmod(tap, kw)
-        for g in range(groups):
-            channels = slice(g * per_group, (g + 1) * per_group)
-            rows = base_rows + i * dilation[0] + offsets[..., g, tap, 0]
-            columns = base_columns + j * dilation[1] + offsets[..., g, tap, 1]
-            samples = bilinear(x[..., channels], rows, columns)
-            if mask is not None:
-                samples = samples * mask[..., g, tap, None].astype(x.dtype)
-            y = y + samples @ kernel[i, j, channels].astype(x.dtype)
-    return y
+    positions = [jnp.moveaxis(p, -1, 0) for p in (rows, columns, factors)]
+    return lax.scan(add_tap, y, (*positions, kernel))[0]
