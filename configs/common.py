@@ -125,8 +125,10 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     c.evaluation.batch_size = 0
     # The shorter side before the central crop of image_size; 0 for image_size / 0.875 on large images.
     c.evaluation.resize = 0
-    # center, or ten_crop: corners and centre and their mirror images, probabilities averaged (AlexNet, section 4.1)
+    # center; ten_crop: corners, centre and their mirror images, probabilities averaged (AlexNet, section 4.1); dense:
+    # the whole central square and its mirror image at each of `scales` (VGG, section 3.2, has whole rectangles)
     c.evaluation.views = 'center'
+    c.evaluation.scales = ()
     # Batch norm's statistics recomputed over the training set before the final score, as the ResNet authors did.
     c.evaluation.recompute_statistics = False
 

@@ -35,6 +35,9 @@ def get_config(arg: str = ''):
         c.augmentation.crop = 'random'
         c.augmentation.resize_min = 256
         c.augmentation.resize_max = 512
+        c.model.classifier = 'conv'
+        c.evaluation.views = 'dense'
+        c.evaluation.scales = (256, 384, 512)
     if a.preset == 'tiny':
         common.tiny(c)
     return c

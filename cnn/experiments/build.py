@@ -83,6 +83,8 @@ def _classification(config, info, replicas) -> Classification:
         },
         label_smoothing=config.loss.label_smoothing,
         dtype=settings.compute_dtype(config),
+        ten_crop=config.image_size if config.evaluation.views == 'ten_crop' else 0,
+        scales=config.evaluation.scales if config.evaluation.views == 'dense' else (),
     )
 
 
@@ -115,6 +117,11 @@ def evaluation_transform(config):
     resize = config.evaluation.resize or (round(size / 0.875) if size > 64 else size)
     if resize < size:
         raise UserError(f'config.evaluation.resize={resize} is smaller than config.image_size={size}')
+    if config.evaluation.views == 'ten_crop':
+        # The device cuts the crops out of the whole square.
+        return transforms.evaluate(resize)
+    if config.evaluation.views == 'dense':
+        return transforms.evaluate(max(config.evaluation.scales))
     return transforms.evaluate(size, resize=resize)
 
 
@@ -161,13 +168,14 @@ def without_augmentation(config):
 
 def evaluation_pipeline(config, test, replicas: Replicas):
     """Batches that hold every example exactly once; iterate it as often as the set is scored."""
+    transform = evaluation_transform(config)
     resident = config.input.mode != 'streaming' and input_pipeline.Resident.fits(
-        test, config.image_size, config.input.resident_bytes
+        test, transform.image_size, config.input.resident_bytes
     )
     return input_pipeline.evaluation_batches(
         test,
         batch_size=settings.evaluation_batch(config, replicas),
-        host_transform=evaluation_transform(config),
+        host_transform=transform,
         resident=resident,
         threads=config.input.threads,
         max_bad_fraction=config.input.max_bad_fraction,

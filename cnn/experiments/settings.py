@@ -14,7 +14,7 @@ _CHOICES = {
     'optimizer.name': optimizer.NAMES,
     'schedule.name': optimizer.SCHEDULES,
     'augmentation.crop': ('none', 'pad', 'random', 'random_resized'),
-    'evaluation.views': ('center', 'ten_crop'),
+    'evaluation.views': ('center', 'ten_crop', 'dense'),
     'input.mode': ('auto', 'resident', 'streaming'),
 }
 # Fields that must be above zero, and those that may also be zero.
@@ -56,6 +56,8 @@ def check(config) -> None:
     for path in _FRACTIONS:
         if not 0 <= field(config, path) <= 1:
             raise UserError(f'config.{path}={field(config, path)} must lie between 0 and 1')
+    if config.evaluation.views == 'dense' and not config.evaluation.scales:
+        raise UserError('config.evaluation.views=dense needs config.evaluation.scales, as (256,384,512)')
     if config.optimizer.ema_decay == 1:
         raise UserError('config.optimizer.ema_decay=1 never moves the average; use for example 0.999')
     if any(b <= a for a, b in zip(config.schedule.milestones, config.schedule.milestones[1:], strict=False)):

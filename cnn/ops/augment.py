@@ -6,6 +6,7 @@ Colour is in cnn/ops/color.py, mixing of examples in cnn/ops/mixing.py.
 """
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +61,27 @@ def ten_crop(images: jax.Array, *, size: int) -> jax.Array:
     corners = ((0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2))
     crops = jnp.stack([images[:, top : top + size, left : left + size] for top, left in corners], 1)
     return jnp.concatenate([crops, crops[:, :, :, ::-1]], 1)
+
+
+def scaled_views(images: jax.Array, *, sizes: Sequence[int]) -> list[jax.Array]:
+    """Each image and its mirror image at several sides, for dense evaluation at several scales.
+
+    Args:
+      images: uint8 `[B, S, S, 3]`.
+      sizes: sides in pixels; S itself keeps the pixels, others are resized bilinearly, antialiased.
+
+    Returns:
+      For each side s uint8 `[B, 2, s, s, 3]`.
+    """
+    views = []
+    for size in sizes:
+        scaled = images
+        if size != images.shape[1]:
+            shape = (images.shape[0], size, size, images.shape[3])
+            scaled = jax.image.resize(images.astype(jnp.float32), shape, 'bilinear', antialias=True)
+            scaled = jnp.clip(jnp.round(scaled), 0, 255).astype(jnp.uint8)
+        views.append(jnp.stack([scaled, scaled[:, :, ::-1]], axis=1))
+    return views
 
 
 def random_erasing(

@@ -34,6 +34,8 @@ class Classification:
       confusion_limit: up to so many classes the confusion matrix is kept.
       ten_crop: with a side above 0, predictions average ten crops of that side (cnn/ops/augment.py), taken from larger
         images on the device.
+      scales: with sides, predictions average each image and its mirror image at these sides (Simonyan and Zisserman
+        2014, section 3.2); for networks that take any size.
 
     Raises:
       ValueError: for class names that are not C, a smoothing or augmentation out of range.
@@ -52,6 +54,7 @@ class Classification:
         dtype: Any = jnp.float32,
         confusion_limit: int = 1000,
         ten_crop: int = 0,
+        scales: Sequence[int] = (),
     ):
         if class_names and len(class_names) != num_classes:
             raise ValueError(f'{len(class_names)} class names for {num_classes} classes; give one for each')
@@ -65,7 +68,7 @@ class Classification:
         self.label_smoothing = label_smoothing
         self.dtype = dtype
         self.confusion_limit = confusion_limit
-        self.ten_crop = ten_crop
+        self.ten_crop, self.scales = ten_crop, tuple(scales)
 
     def init(self, key: jax.Array, batch: Batch) -> Variables:
         """Fresh variables; in training mode, so that heads which only training reads have theirs too."""
@@ -110,14 +113,21 @@ class Classification:
         images = batch['image']
         if self.ten_crop and images.ndim == 4:
             images = augment.ten_crop(images, size=self.ten_crop)
-        shape = images.shape
-        images = augment.normalize(images.reshape(-1, *shape[-3:]), self.mean, self.std, dtype=self.dtype)
-        logits, _ = self.module.apply(variables, images, train=False)
-        logits = logits.astype(jnp.float32)
-        if len(shape) == 5:
-            views = jax.nn.log_softmax(logits).reshape(*shape[:2], -1)
-            logits = jax.nn.logsumexp(views, axis=1) - jnp.log(shape[1])
+        if self.scales:
+            views = [self._views(variables, scaled) for scaled in augment.scaled_views(images, sizes=self.scales)]
+            logits = _average(jnp.concatenate(views, axis=1))
+        elif images.ndim == 5:
+            logits = _average(self._views(variables, images))
+        else:
+            logits = self._views(variables, images[:, None])[:, 0]
         return {'logits': logits, 'probabilities': jax.nn.softmax(logits)}
+
+    def _views(self, variables: Variables, images: jax.Array) -> jax.Array:
+        """`[B, V, H, W, 3] -> [B, V, C]` float32 logits."""
+        flat = images.reshape(-1, *images.shape[-3:])
+        flat = augment.normalize(flat, self.mean, self.std, dtype=self.dtype)
+        logits, _ = self.module.apply(variables, flat, train=False)
+        return logits.astype(jnp.float32).reshape(*images.shape[:2], -1)
 
     def metrics(self, predictions: dict[str, jax.Array], batch: Batch) -> dict[str, Any]:
         """States: `loss` (without smoothing), `accuracy`, `top5_accuracy` (top C below five classes), `confusion`."""
@@ -191,6 +201,11 @@ class Collected:
         wrong = np.flatnonzero(table['prediction'] != table['label'])
         order = wrong[np.argsort(-table['confidence'][wrong], kind='stable')]
         return {c: values[order] for c, values in table.items()}
+
+
+def _average(logits: jax.Array) -> jax.Array:
+    """`[B, V, C] -> [B, C]`: the logarithms of the probabilities averaged over the views."""
+    return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=1) - jnp.log(logits.shape[1])
 
 
 def _hits(logits: jax.Array, targets: jax.Array) -> jax.Array:

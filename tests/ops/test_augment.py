@@ -158,3 +158,15 @@ def test_one_pixel_wide_images_survive(size):
     erased = np.asarray(random_erasing(KEY, images, rows(4), probability=1.0))
     # No rectangle is smaller than one pixel in both directions.
     np.testing.assert_array_equal(erased, images)
+
+
+def test_scaled_views_hold_image_and_mirror_image_at_each_side_and_agree_with_pillow():
+    from PIL import Image
+
+    images = np.random.default_rng(3).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
+    whole, half = augment.scaled_views(images, sizes=(16, 8))
+    np.testing.assert_array_equal(whole[:, 0], images)
+    np.testing.assert_array_equal(whole[:, 1], images[:, :, ::-1])
+    assert half.shape == (2, 2, 8, 8, 3)
+    expected = np.asarray(Image.fromarray(images[0]).resize((8, 8), Image.Resampling.BILINEAR), int)
+    assert np.abs(np.asarray(half[0, 0], int) - expected).max() <= 1

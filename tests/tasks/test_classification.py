@@ -336,3 +336,21 @@ def test_draw_without_a_source_or_a_matrix_leaves_those_out(tmp_path):
 def test_mistakes_in_the_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         task_of(**options)
+
+
+def test_dense_evaluation_averages_the_probabilities_of_every_scale_and_mirror_image():
+    from cnn.models import create
+    from cnn.ops import augment
+
+    module = create('resnet', num_classes=3, depth=8, stem='cifar', width=2)
+    options = {'num_classes': 3, 'mean': (0.5,) * 3, 'std': (0.25,) * 3}
+    plain, dense = Classification(module, **options), Classification(module, scales=(16, 8), **options)
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
+    batch = {'image': images, 'label': np.zeros(2, np.int32), 'mask': np.ones(2, np.float32)}
+    variables = plain.init(jax.random.key(0), batch)
+    each = []
+    for views in augment.scaled_views(images, sizes=(16, 8)):
+        for v in range(2):
+            each.append(plain.predict(variables, {**batch, 'image': views[:, v]})['probabilities'])
+    got = dense.predict(variables, batch)['probabilities']
+    np.testing.assert_allclose(got, np.mean(each, axis=0), atol=1e-5)
