@@ -71,7 +71,7 @@ def unwrap(tree: Any) -> dict[str, np.ndarray]:
         tree = tree[inner]
     if not isinstance(tree, dict):
         return {}
-    arrays = {k: v for k, v in tree.items() if isinstance(k, str) and isinstance(v, np.ndarray)}
+    arrays = {k: np.asarray(v) for k, v in tree.items() if isinstance(k, str) and hasattr(v, 'dtype')}
     while arrays and (prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in arrays)), None)):
         arrays = {k.removeprefix(prefix): v for k, v in arrays.items()}
     return {k: v for k, v in arrays.items() if not k.endswith('num_batches_tracked')}

@@ -102,9 +102,28 @@ def auxiliary(network: torch.nn.Module, images: torch.Tensor) -> dict[str, np.nd
     return {'aux1': network.aux1(inputs['inception4a']).numpy(), 'aux2': network.aux2(inputs['inception4d']).numpy()}
 
 
+@torch.no_grad()
+def make_layers() -> None:
+    """Single layers, filled and fed by the rule; the module's options are in test_layout.py too."""
+    layers = {
+        'grouped': torch.nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2),
+        'depthwise': torch.nn.Conv2d(4, 8, 3, padding=1, groups=4),
+        'dilated': torch.nn.Conv2d(4, 5, (3, 2), dilation=2),
+        'transposed': torch.nn.ConvTranspose2d(4, 5, 3, stride=2, padding=1, output_padding=1),
+    }
+    outputs = {}
+    for name, layer in layers.items():
+        shapes = {key: tuple(tensor.shape) for key, tensor in layer.state_dict().items()}
+        layer.load_state_dict({key: torch.from_numpy(rule.fill(f'{name}.{key}', s)) for key, s in shapes.items()})
+        images = torch.from_numpy(rule.uniform(name, (2, 7, 6, 4))).permute(0, 3, 1, 2)
+        outputs[name] = layer(images).permute(0, 2, 3, 1).numpy()
+    np.savez_compressed(FOLDER / 'layers.npz', **outputs)
+
+
 if __name__ == '__main__':
     FOLDER.mkdir(exist_ok=True)
     make_torch_files()
+    make_layers()
     index, arrays = {}, {}
     for name in NETWORKS:
         shapes, layers, outputs = golden(name)

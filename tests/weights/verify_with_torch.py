@@ -8,6 +8,7 @@ import pathlib
 import sys
 import tempfile
 
+import jax
 import ml_dtypes
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ import torchvision
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
+from cnn import models, weights
 from cnn.weights.pth import read_pth
 from cnn.weights.pth_writer import write_pth
 
@@ -73,7 +75,34 @@ def check_writer(folder: pathlib.Path) -> None:
     print('writer:', network.load_state_dict(torch.load(path, weights_only=True)))
 
 
+@torch.no_grad()
+def check_networks(folder: pathlib.Path) -> None:
+    """Weights of our own initialisation, saved, loaded by torchvision with every name required: equal logits."""
+    for name, network, sizes in (
+        ('resnet50', 'resnet', {'depth': 50}),
+        ('vgg11_bn', 'vgg', {'variant': '11', 'batch_norm': True}),
+        ('vgg11', 'vgg', {'variant': '11', 'classifier': 'conv'}),
+        ('alexnet', 'alexnet', {'variant': 'torchvision'}),
+        ('googlenet', 'googlenet', {'variant': 'torchvision', 'auxiliary': True}),
+        ('densenet121', 'densenet', {'depth': 121}),
+    ):
+        model = models.create(network, num_classes=1000, **sizes)
+        images = jax.random.normal(jax.random.key(1), (2, 224, 224, 3))
+        keys = {'params': jax.random.key(0), 'dropout': jax.random.key(2)}
+        variables = jax.jit(lambda keys, images, model=model: model.init(keys, images, train=True))(keys, images)
+        options = {'init_weights': False, 'aux_logits': True} if name == 'googlenet' else {}
+        theirs = getattr(torchvision.models, name)(weights=None, **options).eval()
+        weights.save(folder / 'network.pth', model, variables)
+        theirs.load_state_dict(torch.load(folder / 'network.pth', weights_only=True), strict=True)
+        expected = theirs(torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)).numpy()
+        logits = jax.jit(model.apply)(variables, images)[0]
+        error = float(np.abs(logits - expected).max() / np.abs(expected).max())
+        print(f'{name}: saved here, loaded by torchvision, logits differ by {error:.1e}')
+        assert error < 1e-4
+
+
 if __name__ == '__main__':
     with tempfile.TemporaryDirectory() as name:
         check_reader(pathlib.Path(name))
         check_writer(pathlib.Path(name))
+        check_networks(pathlib.Path(name))
