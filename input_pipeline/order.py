@@ -9,12 +9,33 @@ import functools
 
 import numpy as np
 
+from input_pipeline.shuffle import is_flawed, permutation
+
+# Up to here an epoch's permutation is computed at once, which is faster than one index at a time.
+_AT_ONCE = 2**18
+
 
 @functools.lru_cache(maxsize=8)
 def _endless(n: int, seed: int):
     import grain  # a second, since it imports jax: not for those who only prepare or look
 
     return grain.MapDataset.range(n).seed(seed).shuffle().repeat(None)
+
+
+@functools.lru_cache(maxsize=8)
+def _first_epoch_seed(n: int, seed: int) -> int | None:
+    """The seed that Grain gives its shuffle's first epoch; None where our permutation is not Grain's."""
+    grain_order = _endless(n, seed)
+    # As grain.MapDataset.seed derives it: from the seed and how far below the shuffle it was given.
+    first = int(np.random.SeedSequence((seed, 1)).generate_state(1, np.uint32)[0])
+    ours = permutation(n, first)
+    same = is_flawed(n) or all(ours[i] == grain_order[i] for i in {0, n // 2, n - 1})
+    return first if same else None
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch(n: int, epoch_seed: int) -> np.ndarray:
+    return permutation(n, epoch_seed)
 
 
 def index_batch(n: int, seed: int, batch_size: int, step: int) -> np.ndarray:
@@ -27,8 +48,18 @@ def index_batch(n: int, seed: int, batch_size: int, step: int) -> np.ndarray:
         raise ValueError(f'order needs n, batch_size >= 1 and step >= 0, not {n}, {batch_size}, {step}')
     if not 0 <= seed < 2**32:
         raise ValueError(f'seed must lie in 0..{2**32 - 1}, not {seed}')
-    order, first = _endless(n, seed), step * batch_size
-    return np.fromiter((order[first + row] for row in range(batch_size)), dtype=np.int32, count=batch_size)
+    positions = range(step * batch_size, (step + 1) * batch_size)
+    first_seed = _first_epoch_seed(n, seed) if n <= _AT_ONCE or is_flawed(n) else None
+    if first_seed is None:
+        order = _endless(n, seed)
+        return np.fromiter((order[p] for p in positions), dtype=np.int32, count=batch_size)
+    batch, at = np.empty(batch_size, np.int32), 0
+    while at < batch_size:
+        epoch, place = divmod(positions[at], n)
+        part = _epoch(n, (first_seed + epoch) % 2**32)[place : place + batch_size - at]
+        batch[at : at + len(part)] = part
+        at += len(part)
+    return batch
 
 
 def process_rows(batch_size: int, process_index: int, process_count: int) -> range:

@@ -13,7 +13,6 @@ import numpy as np
 from input_pipeline.decode import decode, decode_crop
 from input_pipeline.resize import resize_exact, resize_fast
 
-
 _TRIES = 10
 
 

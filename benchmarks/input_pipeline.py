@@ -1,0 +1,239 @@
+"""Images per second of the training input: this project against raw decoding, PyTorch's DataLoader and tf.data.
+
+    python benchmarks/input_pipeline.py --images=FOLDER [--cores=2] [--image_size=224] [--rounds=9] [--json=FILE]
+
+FOLDER holds JPEG files (its sub-folders count). Every contender makes random resized crops (scale 0.08 to 1) of
+`image_size` pixels from the same files, in batches of 64, on the same cores, in turn, round after round; what is
+printed is the median over rounds of images per second of wall time, of images per second of processor time, and of the
+ratio to raw decoding (simplejpeg, which is libjpeg-turbo, a thread a core, no crop, no resizing) in the same round. The
+pipelines are timed in full swing: from some batch to a later one. PyTorch (with torchvision) and TensorFlow take part
+where they are installed; neither is needed otherwise.
+"""
+
+import argparse
+import concurrent.futures
+import itertools
+import json
+import os
+import pathlib
+import resource
+import statistics
+import sys
+import time
+import warnings
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+BATCH = 64
+WARM = 3  # batches before the clock starts
+
+
+def timed(batches, count: int) -> tuple[float, float]:
+    """Images per second of wall and of processor time over `count` images of an iterator of batches."""
+    for _ in range(WARM):
+        next(batches)
+    wall, processor = time.perf_counter(), processor_seconds()
+    for _ in range(count // BATCH):
+        next(batches)
+    images = count // BATCH * BATCH
+    return images / (time.perf_counter() - wall), images / (processor_seconds() - processor)
+
+
+def raw(files, cores, size):
+    """Decodes whole images, the bound of whatever decodes whole images."""
+    import simplejpeg
+
+    data = [path.read_bytes() for path in files]
+    pool = concurrent.futures.ThreadPoolExecutor(cores)
+
+    def run(count):
+        turns = itertools.count()
+
+        def work():
+            while (turn := next(turns)) < count:
+                simplejpeg.decode_jpeg(data[turn % len(data)])
+
+        wall, processor = time.perf_counter(), processor_seconds()
+        for done in [pool.submit(work) for _ in range(cores)]:
+            done.result()
+        return count / (time.perf_counter() - wall), count / (processor_seconds() - processor)
+
+    return run
+
+
+def this_project(files, cores, size, transform=None):
+    """The streaming pipeline, files read from disk, random crops, uint8."""
+    import numpy as np
+
+    from input_pipeline import Streaming, transforms
+    from input_pipeline.datasets import DatasetInfo
+    from input_pipeline.folder import FolderSource
+
+    info = DatasetInfo(name='files', num_classes=1, splits={'all': 'all'}, evaluation_split='all', licence='')
+    root = pathlib.Path(os.path.commonpath(files)) if len(files) > 1 else files[0].parent
+    ids = [path.relative_to(root).as_posix() for path in files]
+    source = FolderSource(info, 'all', root, ids, np.zeros(len(ids), np.int32))
+    pipeline = Streaming(
+        source,
+        batch_size=BATCH,
+        seed=0,
+        host_transform=transform or transforms.train(size, 'random_resized'),
+        threads=cores,
+    )
+    steps = itertools.count(0, 1000)
+
+    def run(count):
+        batches = pipeline.batches(next(steps))
+        speed = timed(batches, count)
+        batches.close()
+        return speed
+
+    return run
+
+
+def torch_loader(files, cores, size):
+    """torchvision's way: Pillow, RandomResizedCrop, ToTensor, Normalize in worker processes."""
+    import PIL.Image
+    import torch
+    from torchvision import transforms
+
+    recipe = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(size),
+            transforms.ToTensor(),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+
+    class Files(torch.utils.data.Dataset):
+        length = len(files)
+
+        def __len__(self):
+            return self.length
+
+        def __getitem__(self, i):
+            with PIL.Image.open(files[i % len(files)]) as image:
+                return recipe(image.convert('RGB')), 0
+
+    def run(count):
+        dataset = Files()
+        dataset.length = count + WARM * BATCH
+        processor = processor_seconds()
+        batches = iter(torch.utils.data.DataLoader(dataset, BATCH, shuffle=True, num_workers=cores))
+        wall, _ = timed(batches, count)
+        del batches  # the workers end, and their processor time is known
+        return wall, dataset.length / (processor_seconds() - processor)
+
+    torch.set_num_threads(1)
+    return run
+
+
+def tf_data(files, cores, size):
+    """tf.data with decode_and_crop_jpeg and bilinear resizing to uint8."""
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], 'GPU')
+
+    def load(path):
+        data = tf.io.read_file(path)
+        shape = tf.io.extract_jpeg_shape(data)
+        begin, extent, _ = tf.image.sample_distorted_bounding_box(
+            shape,
+            tf.zeros([1, 0, 4]),
+            area_range=(0.08, 1.0),
+            aspect_ratio_range=(3 / 4, 4 / 3),
+            max_attempts=10,
+            use_image_if_no_bounding_boxes=True,
+        )
+        window = tf.stack([begin[0], begin[1], extent[0], extent[1]])
+        image = tf.image.decode_and_crop_jpeg(data, window, channels=3)
+        image = tf.image.resize(image[None], (size, size), 'bilinear')[0]
+        return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+
+    names = [str(path) for path in files]
+
+    def run(count):
+        dataset = tf.data.Dataset.from_tensor_slices(names).shuffle(len(names)).repeat()
+        dataset = dataset.map(load, num_parallel_calls=cores).batch(BATCH, drop_remainder=True).prefetch(1)
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = cores
+        return timed(iter(dataset.with_options(options)), count)
+
+    return run
+
+
+CONTENDERS = {
+    'raw decoding': raw,
+    'this project': this_project,
+    'PyTorch DataLoader, torchvision': torch_loader,
+    'tf.data': tf_data,
+}
+
+
+def processor_seconds() -> float:
+    """Of this process, its threads, and its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def measure(contenders, count: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Images per second of wall and of processor time, a pair a round, the contenders in turn."""
+    found = {name: [] for name in contenders}
+    for run in contenders.values():
+        run(2 * BATCH)
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            time.sleep(0.3)  # what the last one prepared ahead is finished
+            found[name].append(run(count))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--images', required=True, type=pathlib.Path, help='folder of JPEG files')
+    parser.add_argument('--cores', type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument('--image_size', type=int, default=224)
+    parser.add_argument('--count', type=int, default=1024, help='images a round')
+    parser.add_argument('--rounds', type=int, default=9)
+    parser.add_argument('--only', default='', help='contenders, by the start of their names, with commas')
+    parser.add_argument('--json', default='', help='file to write the numbers to')
+    arguments = parser.parse_args()
+    files = sorted(f for f in arguments.images.rglob('*') if f.suffix.lower() in ('.jpg', '.jpeg'))
+    if not files:
+        parser.error(f'no JPEG files in {arguments.images}')
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
+    warnings.filterwarnings('ignore')
+    contenders = {}
+    for name, make in CONTENDERS.items():
+        if arguments.only and not any(name.startswith(part) for part in arguments.only.split(',')):
+            continue
+        try:
+            contenders[name] = make(files, arguments.cores, arguments.image_size)
+        except ImportError as error:
+            print(f'{name}: left out ({error})')
+    found = measure(contenders, arguments.count, arguments.rounds)
+    report(found, len(files), arguments)
+
+
+def report(found, files: int, arguments) -> None:
+    """Prints the table and writes the JSON file."""
+    print(f'{files} files, {arguments.cores} cores, {arguments.image_size} pixels, {arguments.rounds} rounds')
+    print(f'{"":34}{"images/s":>10}{"a core":>10}{"of raw":>10}{"of raw, processor time":>25}')
+    rows = {}
+    reference = found.get('raw decoding')
+    for name, pairs in found.items():
+        wall, processor = (statistics.median(p[k] for p in pairs) for k in (0, 1))
+        row = {'images_per_second': wall, 'images_per_processor_second': processor}
+        text = f'{name:34}{wall:10.0f}{processor:10.0f}'
+        if reference:
+            ratios = [statistics.median(p[k] / r[k] for p, r in zip(pairs, reference, strict=True)) for k in (0, 1)]
+            row |= {'of_raw': ratios[0], 'of_raw_processor_time': ratios[1]}
+            text += f'{ratios[0]:10.2f}{ratios[1]:25.2f}'
+        rows[name] = row
+        print(text)
+    if arguments.json:
+        pathlib.Path(arguments.json).write_text(json.dumps({**vars(arguments), 'images': str(files), 'rows': rows}))
+
+
+if __name__ == '__main__':
+    main()
