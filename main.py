@@ -23,5 +23,6 @@ def define(values: flags.FlagValues) -> None:
 
 
 if __name__ == '__main__':
+    cli.prepare_process()
     define(flags.FLAGS)
     sys.exit(cli.main(flags.FLAGS, sys.argv))

@@ -13,6 +13,7 @@ import sys
 from absl import flags
 
 from cnn.experiments.errors import RunFailed, UserError, nearest
+from cnn.ops import huge_pages
 
 # Modes by name; each is a module of this folder with `run(config, workdir, flag_values)`, imported when asked for.
 MODES = {
@@ -45,6 +46,11 @@ def main(values: flags.FlagValues, argv: list[str]) -> int:
     except KeyboardInterrupt:
         return _complain('interrupted', 1)
     return 0
+
+
+def prepare_process() -> None:
+    """What must happen before anything is imported or started: see cnn/ops/huge_pages.py."""
+    huge_pages.enable()
 
 
 def parse(values: flags.FlagValues, argv: list[str]):
