@@ -2,7 +2,8 @@
 
 The standard unpickler imports whatever a pickle names and calls it. Here a name is looked up in a table that the caller
 gives; what the table answers is our own code, and a name beyond it is refused. Opcodes are split by the standard
-library's disassembler (`pickletools.genops`), which executes nothing.
+library's disassembler (`pickletools.genops`), which executes nothing. One file, so that the whole machine can be
+audited in one reading.
 """
 
 import dataclasses

@@ -3,7 +3,8 @@
 Two containers exist. Since PyTorch 1.6 a file is a zip archive of stored members: one pickle of the structure and one
 member a storage. Before, a file was five pickles in a row followed by the raw storages. Layout after PyTorch's
 `torch/serialization.py` and `torch/_utils.py`; a tensor is (storage, offset, size, stride), counted in elements, and
-each of them is checked against the bytes that are there before an array is made.
+each of them is checked against the bytes that are there before an array is made. Both containers stand in this one file
+because they share those checks.
 """
 
 import io
