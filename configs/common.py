@@ -137,6 +137,8 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
 
     c.input = ConfigDict()
     c.input.train_split = 'train'
+    # Channel means and deviations: dataset (its own), imagenet, or half (0.5 each: torchvision's GoogLeNet weights)
+    c.input.statistics = 'dataset'
     # auto, resident (the whole set on the device) or streaming
     c.input.mode = 'auto'
     c.input.resident_bytes = 2 * 1024**3

@@ -64,11 +64,16 @@ def _classification(config, info, replicas) -> Classification:
     a = config.augmentation
     if info.task != 'classification':
         raise UserError(f'{info.name} is a data set for {info.task}, not for classification')
+    mean, std = {
+        'dataset': (info.mean, info.std),
+        'imagenet': (datasets.IMAGENET_MEAN, datasets.IMAGENET_STD),
+        'half': ((0.5,) * 3, (0.5,) * 3),
+    }[config.input.statistics]
     return Classification(
         model(config, info.num_classes, replicas),
         num_classes=info.num_classes,
-        mean=info.mean,
-        std=info.std,
+        mean=mean,
+        std=std,
         class_names=info.class_names,
         augmentation={
             'flip': 0.5 if a.flip else 0.0,
