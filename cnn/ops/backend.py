@@ -6,6 +6,7 @@ with the same results that are not ('cpu'), and use oneDNN where this jaxlib car
 
 import contextlib
 import contextvars
+import functools
 import os
 
 import jax
@@ -52,3 +53,29 @@ def _checked(name: str) -> str:
     if name not in FORMS:
         raise ValueError(f'unknown lowering {name!r}: there are {", ".join(FORMS)}')
     return name
+
+
+@functools.cache
+def compiler_options() -> dict[str, int]:
+    """What `jax.jit(..., compiler_options=)` of a training or evaluation step should be given.
+
+    On a CPU with AVX-512: loops in whole registers, where XLA takes halves (ResNet-20's step 0.93 of the time). An
+    option that this XLA does not know is left out.
+    """
+    options = {'xla_cpu_prefer_vector_width': 512}
+    if jax.default_backend() != 'cpu' or not _has_avx512():
+        return {}
+    with jax.ensure_compile_time_eval():
+        try:
+            jax.jit(lambda x: x + 1).lower(0).compile(compiler_options=options)
+        except jax.errors.JaxRuntimeError:
+            return {}
+    return options
+
+
+def _has_avx512() -> bool:
+    try:
+        with open('/proc/cpuinfo') as file:
+            return any(line.startswith('flags') and ' avx512f ' in line for line in file)
+    except OSError:
+        return False
