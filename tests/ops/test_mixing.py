@@ -16,6 +16,7 @@ TARGETS = np.eye(COUNT, dtype=np.float32)
 IMAGES = np.random.default_rng(0).normal(size=(COUNT, 10, 8, 3)).astype(np.float32)
 # Each image one constant, so that a pixel tells where it comes from.
 PLAIN = np.broadcast_to(np.arange(COUNT, dtype=np.float32)[:, None, None, None], IMAGES.shape)
+mixup = jax.jit(mixing.mixup)
 ALL = np.ones(COUNT, np.float32)
 
 
@@ -100,11 +101,8 @@ def test_mix_switches_between_the_two():
 @pytest.mark.parametrize('count', [1, 4, 5])
 def test_devices_and_odd_batches(count):
     # Any even share of a batch is mixed as within the whole; the last of an odd number stays alone.
-    def mixed(images, targets):
-        return jax.jit(mixing.mixup)(KEYS[0], images, targets, alpha=1.0)
-
-    whole = mixed(IMAGES, TARGETS)
-    part = mixed(IMAGES[:count], TARGETS[:count])
+    whole = mixup(KEYS[0], IMAGES, TARGETS, alpha=1.0)
+    part = mixup(KEYS[0], IMAGES[:count], TARGETS[:count], alpha=1.0)
     paired = count // 2 * 2
     for a, b, original in zip(whole, part, (IMAGES, TARGETS), strict=True):
         np.testing.assert_allclose(a[:paired], b[:paired], atol=1e-6)
