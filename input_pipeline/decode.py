@@ -111,17 +111,18 @@ def decode_crop(
     size: int,
     *,
     max_pixels: int = MAX_PIXELS,
-) -> np.ndarray:
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """Decodes a part of an image that is to be resized to `size` x `size`, and little more than that part.
 
     Args:
       image: as in `decode`.
       choose: from the upright image's height and width to the part's top, left, height and width, in pixels.
       size: pixels; where the part is at least twice (four, eight times) as large both ways, it comes out at a half (a
-        quarter, an eighth) of its resolution, averaged in the decoder.
+        quarter, an eighth) of its resolution, averaged in the decoder, and is moved to whole pixels of that.
 
     Returns:
-      uint8 `[h, w, 3]`, which is to be used before this thread decodes again.
+      The part, uint8 `[h, w, 3]`, which is to be used before this thread decodes again; and where it lies: top, left,
+      height and width in pixels of the upright image.
 
     Raises:
       UnreadableError: as `decode`.
@@ -129,16 +130,17 @@ def decode_crop(
     head = jpeg.header(image) if not isinstance(image, np.ndarray) and image[:2] == b'\xff\xd8' else None
     if head is None or head.components not in (1, 3) or head.orientation != 1:
         pixels = decode(image, max_pixels=max_pixels)
-        top, left, height, width = choose(*pixels.shape[:2])
-        return pixels[top : top + height, left : left + width]
+        top, left, height, width = window = choose(*pixels.shape[:2])
+        return pixels[top : top + height, left : left + width], window
     check_size(head.height, head.width, max_pixels)
-    top, left, height, width = choose(head.height, head.width)
-    shrink = next(k for k in (8, 4, 2, 1) if min(height, width) >= k * size or k == 1)
-    pixels = jpeg.decode_top(image, head, top + height, shrink)
+    top, left, height, width = window = choose(head.height, head.width)
+    k = next(k for k in (8, 4, 2, 1) if min(height, width) >= k * size or k == 1)
+    top, left, height, width = top // k, left // k, height // k, width // k
+    pixels = jpeg.decode_top(image, head, k * (top + height), k)
     if pixels is None:
-        pixels, shrink = decode(image, max_pixels=max_pixels), 1
-    rows, columns = (top // shrink, (top + height) // shrink), (left // shrink, (left + width) // shrink)
-    return pixels[slice(*rows), slice(*columns)]
+        top, left, height, width = window
+        pixels, k = decode(image, max_pixels=max_pixels), 1
+    return pixels[top : top + height, left : left + width], (k * top, k * left, k * height, k * width)
 
 
 def check_size(height: int, width: int, max_pixels: int = MAX_PIXELS) -> None:

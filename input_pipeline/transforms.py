@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from input_pipeline.decode import decode, decode_crop
-from input_pipeline.resize import resize_exact, resize_fast
+from input_pipeline.resize import resize_and_cut, resize_fast
 
 _TRIES = 10
 
@@ -84,8 +84,7 @@ class CentreCrop:
         if short == self.resize:
             out[:] = pixels[top : top + size, left : left + size]
             return
-        y, x = height / new_height, width / new_width
-        resize_exact(pixels, (left * x, top * y, min((left + size) * x, width), min((top + size) * y, height)), out)
+        resize_and_cut(pixels, new_height, new_width, top, left, out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,5 +126,5 @@ class RandomResizedCrop:
         return (height - h) // 2, (width - w) // 2, h, w
 
     def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> None:
-        part = decode_crop(image, lambda height, width: self.window(height, width, draws), self.image_size)
+        part, _ = decode_crop(image, lambda height, width: self.window(height, width, draws), self.image_size)
         resize_fast(part, out)
