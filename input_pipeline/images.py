@@ -2,17 +2,30 @@
 
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from input_pipeline.decode import decode
-from input_pipeline.folder import EXTENSIONS
+from input_pipeline.folder import EXTENSIONS, files_below
 from input_pipeline.source import UnreadableError
 
 
-def read_images(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[tuple[str, np.ndarray]]:
-    """`(path, uint8 [H, W, 3])` of each image of a file, a folder (with its sub-folders, sorted), or several of either.
+class Images(Sequence):
+    """`(path, uint8 [H, W, 3])` of files that are known to be readable; decoded when asked for: any number fits."""
+
+    def __init__(self, paths: list[pathlib.Path]):
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, i: int) -> tuple[str, np.ndarray]:
+        return str(self._paths[i]), decode(self._paths[i].read_bytes())
+
+
+def read_images(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> Images:
+    """The images of a file, a folder (with its sub-folders, sorted), or several of either.
 
     Raises:
       ValueError: where nothing is there, a folder has no images, or a file cannot be read; it names every such file.
@@ -21,20 +34,20 @@ def read_images(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
         path = pathlib.Path(path).expanduser()
         if path.is_dir():
-            inside = sorted(f for f in path.rglob('*') if f.suffix.lower() in EXTENSIONS and f.is_file())
+            inside = sorted(files_below(str(path)))
             if not inside:
                 raise ValueError(f'no images in {path}; known are {", ".join(EXTENSIONS)}')
-            found += inside
+            found += [path / name for name in inside]
         elif path.exists():
             found.append(path)
         else:
             raise ValueError(f'no such image: {path}')
     if not found:
         raise ValueError('no images given')
-    images, unreadable = [], []
-    for path in found:
+    images, unreadable = Images(found), []
+    for i, path in enumerate(found):
         try:
-            images.append((str(path), decode(path.read_bytes())))
+            images[i]
         except (OSError, UnreadableError) as error:
             unreadable.append(f'{path} ({error})')
     if unreadable:

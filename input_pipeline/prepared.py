@@ -23,7 +23,11 @@ _SHARDS = {'array_record': ArrayRecordShard, 'tfrecord': TFRecordShard}
 
 
 class PreparedSource(Source):
-    """The records of one split, `shards` of `lengths` records each; `version` is the prepared data's."""
+    """The records of one split, `shards` of `lengths` records each; `version` is the prepared data's.
+
+    Besides `image` and `label`, `read` gives what the data set has of `boxes` (float32 `[objects, 4]`: x0, y0, x1, y1 in
+    0..1 of the image), `box_labels`, `box_difficult`, `box_crowd`, and `segmentation` (an encoded label map).
+    """
 
     def __init__(self, info: DatasetInfo, split: str, version: str, names: list[str], shards: list, lengths: list[int]):
         self.info, self.split = info, split
@@ -62,6 +66,8 @@ class PreparedSource(Source):
             example['label'] = label
         if 'objects/bbox' in feature:
             example.update(_boxes(feature))
+        if 'segmentation_mask' in feature:
+            example['segmentation'] = feature['segmentation_mask'].bytes_list.value[0]
         return example
 
     def fingerprint(self) -> str:

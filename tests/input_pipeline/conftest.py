@@ -97,6 +97,27 @@ def imagenet2012(folder: pathlib.Path, shared: pathlib.Path) -> dict:
     return {'photos': photos}
 
 
+def imagenet2012_subset(folder: pathlib.Path, shared: pathlib.Path) -> dict:
+    """The same archives and the list of the one per cent, which keeps two of the three."""
+    content = imagenet2012(folder, shared)
+    kept = [f'{photo.name.split("_")[0]}_1.JPEG' for photo in content['photos'][1:]]
+    (folder / '1percent.txt').write_text('\n'.join([*kept, 'n99999999_1.JPEG']))
+    return {**content, 'kept': kept}
+
+
+def cifar100(folder: pathlib.Path, shared: pathlib.Path) -> dict:
+    """Two images of random pixels to train and one to test, with a coarse and a fine label each."""
+    x = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    y = np.uint8([[3, 77], [19, 0], [0, 99]])
+    rows = np.concatenate([y, x.transpose(0, 3, 1, 2).reshape(3, -1)], axis=1)
+    files = {'train.bin': rows[:2].tobytes(), 'test.bin': rows[2:].tobytes()}
+    files |= {f'{kind}_label_names.txt': '\n'.join(f'{kind} {k}' for k in range(count)).encode()
+              for kind, count in (('coarse', 20), ('fine', 100))}  # fmt: skip
+    packed = {f'cifar-100-binary/{name}': data for name, data in files.items()}
+    _tar(folder / 'cifar-100-binary.tar.gz', packed, 'w:gz')
+    return {'x': x, 'y': y[:, 1]}
+
+
 def voc(folder: pathlib.Path, shared: pathlib.Path) -> dict:
     """VOC 2007: one photograph each for train, val and test, one of them with a difficult object."""
     photos = sorted((shared / 'coco128' / 'images' / 'train2017').glob('*.jpg'))[:3]
@@ -170,7 +191,9 @@ MAKERS = {
     'stanford_dogs': stanford_dogs,
     'imagenette/160px-v2': imagenette,
     'cifar10': cifar10,
+    'cifar100': cifar100,
     'imagenet2012': imagenet2012,
+    'imagenet2012_subset/1pct': imagenet2012_subset,
     'voc/2007': voc,
     'oxford_iiit_pet': oxford_iiit_pet,
     'coco/2017': coco,

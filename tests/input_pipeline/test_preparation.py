@@ -71,8 +71,9 @@ def test_reads_what_tfds_reads(archives, tmp_path):
         assert ours.read(i) == {'image': theirs[i]['image'], 'label': theirs[i]['label']}
 
 
-def test_cifar10_is_lossless(archives, tmp_path):
-    load, content = _prepared('cifar10', archives, tmp_path)
+@pytest.mark.parametrize('name', ['cifar10', 'cifar100'])
+def test_cifar_is_lossless(name, archives, tmp_path):
+    load, content = _prepared(name, archives, tmp_path)
     found = {}
     for source in (load('train'), load('test')):
         for i in range(len(source)):
@@ -93,6 +94,14 @@ def test_imagenet_from_archives_in_archives(archives, tmp_path):
     assert validation.info.class_names[validation.read(0)['label']] == 'n01751748'
 
 
+def test_imagenet_subset_keeps_the_listed_files(archives, tmp_path):
+    load, content = _prepared('imagenet2012_subset/1pct', archives, tmp_path)
+    train = load('train')
+    found = {train.read(i)['image']: train.info.class_names[train.read(i)['label']] for i in range(len(train))}
+    assert found == {photo.read_bytes(): photo.name.split('_')[0] for photo in content['photos'][1:]}
+    assert len(load('validation')) == 1
+
+
 def test_voc(archives, tmp_path):
     load, content = _prepared('voc/2007', archives, tmp_path)
     for split, photo in zip(('train', 'validation', 'test'), content['photos'], strict=True):
@@ -110,6 +119,8 @@ def test_oxford_iiit_pet(archives, tmp_path):
     train, test = load('train').read(0), load('test').read(0)
     assert (train['label'], test['label']) == (4, 25)
     assert test['image'] == content['photos'][1].read_bytes()
+    trimap = decode(test['segmentation'])[..., 0]
+    np.testing.assert_array_equal(trimap[:2, :4], [[1, 2, 1, 2], [3, 1, 3, 1]])
     # The odd file was encoded anew: nearly the same pixels.
     original = decode(content['photos'][0].read_bytes()).astype(int)
     assert np.abs(decode(train['image']) - original).mean() < 2
