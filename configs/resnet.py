@@ -4,7 +4,8 @@
   python main.py --config=configs/resnet.py:dataset=cifar10,depth=20     the paper's CIFAR-10 recipe
   python main.py --config=configs/resnet.py:dataset=imagenet2012,depth=50
 
-Arguments: dataset, depth (18, 34, 50, 101, 152, or 6n+2 for small images), image_size, preset=tiny.
+Arguments: dataset, depth (18, 34, 50, 101, 152, or 6n+2 for small images), image_size, preset=tiny. Expected: 98.7 % on
+the digits, 91.25 % for ResNet-20 on CIFAR-10 (the paper), 76.1 % for ResNet-50 on ImageNet (torchvision, V1).
 """
 
 from configs import common

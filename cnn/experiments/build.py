@@ -41,9 +41,13 @@ def num_classes(config) -> int:
     return datasets.info(config.dataset).num_classes
 
 
-def evaluation_split(config, train) -> str:
+def evaluation_split(config) -> str:
     """The split that scores: the config's, or the data set's own choice."""
-    return train.info.evaluation_split if config.evaluation.split == 'auto' else config.evaluation.split
+    if config.evaluation.split != 'auto':
+        return config.evaluation.split
+    if config.dataset.startswith('folder:'):
+        return source(config, config.input.train_split).info.evaluation_split
+    return datasets.info(config.dataset).evaluation_split
 
 
 def model(config, num_classes: int, replicas: Replicas | None = None):

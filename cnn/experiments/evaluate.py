@@ -14,10 +14,7 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     """Scores on `config.evaluation.split`; returns what `result.json` holds, `steps` those of the checkpoint scored."""
     started = time.perf_counter()
     replicas = Replicas(config.devices)
-    split = config.evaluation.split
-    if split == 'auto':
-        split = build.evaluation_split(config, build.source(config, config.input.train_split))
-    source = build.source(config, split)
+    source = build.source(config, build.evaluation_split(config))
     task = build.task(config, source.info, replicas)
     pipeline = build.evaluation_pipeline(config, source, replicas)
     variables, steps = initialise.trained(config, workdir, task, build.model(config, source.info.num_classes))

@@ -28,7 +28,7 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     """Trains on the config's data set in `workdir`; returns what `result.json` holds."""
     replicas = Replicas(config.devices)
     train_source = build.source(config, config.input.train_split)
-    test_source = build.source(config, build.evaluation_split(config, train_source))
+    test_source = build.source(config, build.evaluation_split(config))
     with WorkdirLock(workdir):
         try:
             return Training(config, workdir, train_source, test_source, replicas).run()

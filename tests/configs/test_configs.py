@@ -1,0 +1,73 @@
+"""Every config is wired: it parses, passes the checks, builds its network and traces a step, for each data set."""
+
+import importlib
+import pathlib
+
+import jax
+import pytest
+
+from cnn.experiments import build, initialise, settings
+from configs import common
+from input_pipeline import datasets
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NAMES = sorted(p.stem for p in (ROOT / 'configs').glob('*.py') if p.stem not in ('__init__', 'common'))
+CONTRACT = ('seed', 'dataset', 'image_size', 'batch_size', 'epochs', 'precision', 'init_from', 'model', 'optimizer',
+            'schedule', 'augmentation', 'evaluation', 'checkpoint', 'folds')  # fmt: skip
+
+
+def config_of(name, arg=''):
+    return importlib.import_module(f'configs.{name}').get_config(arg)
+
+
+def leaves(config, prefix=''):
+    for key, value in config.items():
+        if hasattr(value, 'items'):
+            yield from leaves(value, f'{prefix}{key}.')
+        else:
+            yield f'{prefix}{key}', value
+
+
+@pytest.mark.parametrize('dataset', ['mnist_5k', 'imagenet2012'])
+@pytest.mark.parametrize('name', NAMES)
+def test_it_builds_and_traces(name, dataset):
+    config = config_of(name, f'dataset={dataset}')
+    settings.check(config)
+    info = datasets.info(dataset)
+    task = build.task(config, info, None)
+    batch = initialise.dummy_batch(config.image_size)
+    variables = jax.eval_shape(task.init, jax.random.key(0), batch)
+    output = jax.eval_shape(task.loss, variables, batch, jax.random.key(0))
+    assert output.total.shape == ()
+    size = build.evaluation_transform(config).image_size
+    shown = initialise.dummy_batch(size)
+    assert jax.eval_shape(task.predict, variables, shown)['logits'].shape == (1, info.num_classes)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_fields_of_the_contract_are_there_and_can_be_overridden(name):
+    config = config_of(name)
+    assert all(field in config for field in CONTRACT)
+    for path, value in leaves(config):
+        assert isinstance(value, str | int | float | bool | tuple), f'{path}={value!r} cannot be overridden'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_its_docstring_shows_a_command_and_a_result(name):
+    doc = importlib.import_module(f'configs.{name}').__doc__
+    assert f'python main.py --config=configs/{name}.py' in doc
+    assert 'Expected' in doc
+    assert config_of(name, 'preset=tiny').epochs < 1
+
+
+def test_fifty_layers_are_the_imagenet_net_except_on_small_images():
+    assert config_of('resnet', 'dataset=folder:x,depth=50').model.stem == 'imagenet'
+    assert config_of('resnet', 'dataset=folder:x,depth=56').image_size == 32
+    assert config_of('resnet', 'dataset=cifar10,depth=50').model.stem == 'cifar'
+
+
+def test_arguments_are_read_into_their_types():
+    a = common.parse_arg('depth=20,flag=true,rate=0.5', depth=0, flag=False, rate=0.0)
+    assert (a.depth, a.flag, a.rate) == (20, True, 0.5)
+    with pytest.raises(ValueError, match="flag='perhaps' takes true or false"):
+        common.parse_arg('flag=perhaps', flag=False)
