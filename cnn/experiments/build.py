@@ -11,6 +11,7 @@ import input_pipeline
 from cnn import models
 from cnn.experiments import settings
 from cnn.experiments.errors import UserError
+from cnn.ops import backend
 from cnn.tasks.base import Task
 from cnn.tasks.classification import Classification
 from cnn.training.parallel import Replicas
@@ -18,6 +19,11 @@ from input_pipeline import datasets, transforms
 
 # Written into the workdir by training, so that a trained network is of use without its data set.
 DATASET_FILE = 'dataset.json'
+
+
+def replicas(config) -> Replicas:
+    """The devices that the config's run uses, with what the compiler should be told for them."""
+    return Replicas(config.devices, backend.compiler_options())
 
 
 def source(config, split: str):

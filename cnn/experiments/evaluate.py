@@ -7,13 +7,12 @@ from typing import Any
 from cnn.experiments import build, initialise, report
 from cnn.experiments.scoring import Scorer
 from cnn.training import statistics
-from cnn.training.parallel import Replicas
 
 
 def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     """Scores on `config.evaluation.split`; returns what `result.json` holds, `steps` those of the checkpoint scored."""
     started = time.perf_counter()
-    replicas = Replicas(config.devices)
+    replicas = build.replicas(config)
     source = build.source(config, build.evaluation_split(config))
     task = build.task(config, source.info, replicas)
     pipeline = build.evaluation_pipeline(config, source, replicas)

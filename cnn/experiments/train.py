@@ -26,7 +26,7 @@ FREE = ('log_every_steps', 'checkpoint', 'data_dir', 'manual_dir', 'input.thread
 
 def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     """Trains on the config's data set in `workdir`; returns what `result.json` holds."""
-    replicas = Replicas(config.devices)
+    replicas = build.replicas(config)
     train_source = build.source(config, config.input.train_split)
     test_source = build.source(config, build.evaluation_split(config))
     with WorkdirLock(workdir):

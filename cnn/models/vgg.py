@@ -136,7 +136,7 @@ def create(
     Raises:
       ValueError: for an unknown choice, naming the nearest right one.
     """
-    variant = LETTERS.get(str(variant).upper(), str(variant))
+    variant = LETTERS.get(str(variant).upper(), str(variant).upper())
     layers.check_choice('vgg variant', variant, tuple(VARIANTS))
     layers.check_choice('vgg stem', stem, ('imagenet', 'small'))
     layers.check_choice('vgg classifier', classifier, ('dense', 'conv'))

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 
 from cnn.ops import onednn
+from cnn.ops.backend import once
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -48,11 +49,13 @@ def convolution(x, kernel, strides: Pair, padding: Padding, dilation: Pair, grou
 
 
 def _fwd(x, kernel, strides, padding, dilation, groups, fast):
+    x = once(x)
     return convolution(x, kernel, strides, padding, dilation, groups, fast), (x, kernel)
 
 
 def _bwd(strides, padding, dilation, groups, fast, saved, g):
     x, kernel = saved
+    g = once(g)
     dx = image_gradient(g, kernel, x.shape[1:3], strides, padding, dilation, groups, fast)
     dw = kernel_gradient(x, g, kernel.shape[:2], strides, padding, dilation, groups, fast)
     return dx, dw

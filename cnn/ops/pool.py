@@ -24,13 +24,27 @@ def max_pool(x: jax.Array, window: Pair, strides: Pair, padding: Padding = ((0, 
 
 def avg_pool(x: jax.Array, window: Pair, strides: Pair, padding: Padding = ((0, 0), (0, 0))) -> jax.Array:
     """Mean over windows of `x` `[B, H, W, C]`, padded zeros counted, as Caffe and PyTorch do by default."""
-    batch, height, width, channels = x.shape
-    tiles = window == strides and padding == ((0, 0), (0, 0)) and height % window[0] == 0 and width % window[1] == 0
+    tiles = window == strides and not any(sum(padding, ())) and all(n % w == 0 for n, w in zip(x.shape[1:3], window, strict=True))
     if tiles and backend.form() != 'plain':
-        cells = x.reshape(batch, height // window[0], window[0], width // window[1], window[1], channels)
-        return cells.mean((2, 4))
+        return _mean_of_tiles(x, window)
     total = lax.reduce_window(x, 0.0, lax.add, (1, *window, 1), (1, *strides, 1), _full(padding))
     return total / (window[0] * window[1])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _mean_of_tiles(x, window):
+    batch, height, width, channels = x.shape
+    return x.reshape(batch, height // window[0], window[0], width // window[1], window[1], channels).mean((2, 4))
+
+
+def _spread(window, _, g):
+    batch, height, width, channels = g.shape
+    g = backend.once(g)[:, :, None, :, None] / (window[0] * window[1])
+    cells = jnp.broadcast_to(g, (batch, height, window[0], width, window[1], channels))
+    return (cells.reshape(batch, height * window[0], width * window[1], channels),)
+
+
+_mean_of_tiles.defvjp(lambda x, window: (_mean_of_tiles(x, window), None), _spread)
 
 
 def _full(padding: Padding):
@@ -60,6 +74,7 @@ def _max_pool_fwd(x, window, strides, padding):
 
 def _max_pool_bwd(window, strides, padding, saved, g):
     x, y = saved
+    g = backend.once(g)
     (height, width), (rows, cols) = x.shape[1:3], y.shape[1:3]
     # Which tap of its window each maximum came from; 255 nowhere.
     first = jnp.full(y.shape, 255, jnp.uint8)

@@ -37,12 +37,14 @@ class Replicas:
 
     Args:
       device_count: how many of this process's devices take part; 0 for all of them.
+      compiler_options: for what is compiled on one device; several take none.
 
     Raises:
       ValueError: where fewer devices are at hand, or several processes are not to use all of theirs.
     """
 
-    def __init__(self, device_count: int = 0):
+    def __init__(self, device_count: int = 0, compiler_options: dict[str, Any] | None = None):
+        self._compiler_options = compiler_options
         local = jax.local_devices()
         if device_count > len(local):
             raise ValueError(f'devices={device_count}, but there are {len(local)}; set config.devices to 0 for all')
@@ -113,7 +115,7 @@ class Replicas:
           donate: positions whose buffers the outputs may take.
         """
         if self.axis_name is None:
-            return jax.jit(function, donate_argnums=donate)
+            return jax.jit(function, donate_argnums=donate, compiler_options=self._compiler_options)
         in_axes = tuple(0 if i in batched else None for i in range(arguments))
         mapped = jax.pmap(
             function,
