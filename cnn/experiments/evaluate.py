@@ -20,19 +20,19 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     if config.evaluation.recompute_statistics:
         variables = exact_statistics(config, build.source(config, config.input.train_split), variables)
     scorer = Scorer(task, pipeline, replicas)
-    metrics, states, collector = scorer(replicas.replicate(variables))
+    scored = scorer(replicas.replicate(variables))
     seconds = time.perf_counter() - started
     workdir.mkdir(parents=True, exist_ok=True)
-    pictures = task.draw(str(workdir), states, collector, build.Resized(source, build.evaluation_transform(config)))
     return report.finish(
         workdir,
+        task,
+        scored,
+        build.Resized(source, build.evaluation_transform(config)),
         config=config,
-        metrics=metrics,
         steps=steps,
         wall_seconds=seconds,
         images_per_second=len(source) / seconds,
         bad_examples=pipeline.bad_examples,
-        pictures=pictures,
     )
 
 

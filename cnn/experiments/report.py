@@ -5,21 +5,31 @@ import pathlib
 from typing import Any
 
 from cnn.plots import curves
-from cnn.training import log, provenance
+from cnn.tasks.base import Collector, Task
+from cnn.training import log, processes, provenance
 
 
 def finish(
     workdir: pathlib.Path,
+    task: Task,
+    scored: tuple[dict[str, float], dict[str, Any], Collector],
+    source: Any,
     *,
     config: Any,
-    metrics: dict[str, float],
     steps: int,
     wall_seconds: float,
     images_per_second: float,
     bad_examples: list[Any],
-    pictures: list[str],
 ) -> dict[str, Any]:
-    """Writes `result.json`, draws the learning curves and prints the result's line; returns the result."""
+    """Writes `result.json`, draws the pictures and prints the result's line; returns the result.
+
+    Args:
+      scored: what the scorer returned for the final variables.
+      source: gives the pictures their images, `image(i)`.
+
+    With several processes the first one writes; the others return the same result.
+    """
+    metrics, states, collector = scored
     result = provenance.result(
         config=config.to_dict(),
         seed=config.seed,
@@ -29,6 +39,9 @@ def finish(
         images_per_second=images_per_second,
         bad_examples=len(bad_examples),
     )
+    if not processes.is_first():
+        return result
+    pictures = task.draw(str(workdir), states, collector, source)
     if bad_examples:
         log.write_json(workdir / 'bad_examples.json', [bad._asdict() for bad in bad_examples])
     if (workdir / 'metrics.jsonl').is_file():

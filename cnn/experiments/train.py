@@ -45,6 +45,7 @@ class Training:
     train_source: Any
     test_source: Any
     replicas: Replicas
+    _last_score: Any = None
 
     def run(self) -> dict[str, Any]:
         config, replicas = self.config, self.replicas
@@ -80,23 +81,26 @@ class Training:
                     progress.note(f'stopped at step {last} of {plan.total}; the same command goes on from there')
                     return {}
                 speed = progress.images_per_second()
-            shown = build.Resized(self.test_source, build.evaluation_transform(config))
-            variables = state.variables(averaged=True)
-            if config.evaluation.recompute_statistics:
-                exact = exact_statistics(config, self.train_source, replicas.to_host(variables))
-                variables = replicas.replicate(exact)
-            metrics, states, collector = scorer(variables)
-            pictures = task.draw(str(self.workdir), states, collector, shown)
+            scored = self._final_score(scorer, state)
         return report.finish(
             self.workdir,
+            task,
+            scored,
+            build.Resized(self.test_source, build.evaluation_transform(config)),
             config=config,
-            metrics=metrics,
             steps=plan.total,
             wall_seconds=time.perf_counter() - started,
             images_per_second=speed,
             bad_examples=[*pipeline.bad_examples, *evaluation.bad_examples],
-            pictures=pictures,
         )
+
+    def _final_score(self, scorer: Scorer, state):
+        """The last evaluation of the run; made anew where there was none or statistics are to be recomputed first."""
+        variables = state.variables(averaged=True)
+        if self.config.evaluation.recompute_statistics:
+            exact = exact_statistics(self.config, self.train_source, self.replicas.to_host(variables))
+            return scorer(self.replicas.replicate(exact))
+        return self._last_score or scorer(variables)
 
     def _steps_per_epoch(self) -> float:
         return len(self.train_source) / self.config.batch_size
@@ -166,7 +170,8 @@ class Training:
 
         def evaluate(now, at):
             with progress.paused():
-                values = scorer(now.variables(averaged=True))[0]
+                self._last_score = scorer(now.variables(averaged=True))
+            values = self._last_score[0]
             writer.write(at, self.test_source.split, values)
             progress.note(f'step {at}  {self.test_source.split}: ' + report.line(values))
             return values
