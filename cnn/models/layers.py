@@ -19,7 +19,7 @@ from jax import lax
 from cnn.models import initializers
 from cnn.models.initializers import Initializer
 from cnn.ops import pool
-from cnn.ops.conv import conv
+from cnn.ops.conv import conv, dense
 from cnn.ops.conv_transpose import conv_transpose
 from cnn.ops.lrn import local_response_norm
 from cnn.ops.sampling import deformable_conv
@@ -226,7 +226,7 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param('kernel', self.kernel_init, (x.shape[-1], self.features), jnp.float32)
-        y = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        y = dense(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.use_bias:
             y = y + self.param('bias', self.bias_init, (self.features,), jnp.float32).astype(self.dtype)
         return y

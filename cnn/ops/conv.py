@@ -16,6 +16,9 @@ from cnn.ops.conv_gradients import convolution, product
 
 Pair = tuple[int, int]
 
+# What is computed in float32 on the CPU.
+NARROW = jnp.float32, jnp.bfloat16, jnp.float16
+
 
 def conv(
     x: jax.Array,
@@ -40,8 +43,7 @@ def conv(
       `[B, H', W', C_out]` of the dtype of `x`, with H' = (H + top + bottom - dilation (kh - 1) - 1) // stride + 1.
     """
     form = backend.form()
-    small = jnp.float32, jnp.bfloat16, jnp.float16
-    if form == 'plain' or x.dtype not in small or x.dtype != kernel.dtype or 0 in (*x.shape, *kernel.shape):
+    if form == 'plain' or x.dtype not in NARROW or x.dtype != kernel.dtype or 0 in (*x.shape, *kernel.shape):
         return plain(x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups)
     if kernel.shape[:2] == (1, 1) and groups == 1:
         # A pointwise convolution is a matrix product.
@@ -53,6 +55,15 @@ def conv(
     # Tuples, so that they are hashable.
     strides, dilation, padding = tuple(strides), tuple(dilation), tuple(tuple(p) for p in padding)
     return convolution(x, kernel, strides, padding, dilation, groups, form == 'onednn')
+
+
+def dense(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`x` `[..., inputs]` times `kernel` `[inputs, outputs]`."""
+    form = backend.form()
+    if form == 'plain' or x.dtype not in NARROW or x.dtype != kernel.dtype or 0 in (*x.shape, *kernel.shape):
+        return x @ kernel
+    y = product(x.reshape(-1, x.shape[-1]), kernel, form == 'onednn')
+    return y.reshape(*x.shape[:-1], -1)
 
 
 def plain(x, kernel, *, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1) -> jax.Array:

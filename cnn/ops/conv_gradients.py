@@ -27,12 +27,14 @@ def product(a: jax.Array, b: jax.Array, fast: bool, transpose_a: bool = False) -
     return lax.dot_general(a32, b32, (((0 if transpose_a else 1,), (0,)), ((), ()))).astype(a.dtype)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5, 6))
-def convolution(x, kernel, strides: Pair, padding: Padding, dilation: Pair, groups: int, fast: bool) -> jax.Array:
-    """As `cnn.ops.conv.conv`."""
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5, 6, 7))
+def convolution(
+    x, kernel, strides: Pair, padding: Padding, dilation: Pair, groups: int, fast: bool, swapped: bool = False
+) -> jax.Array:
+    """As `cnn.ops.conv.conv`; with `swapped` (and one group) the kernel is `[kh, kw, C_out, C_in]`."""
     if fast:
         x32, kernel32 = x.astype(jnp.float32), kernel.astype(jnp.float32)
-        return onednn.convolution(x32, kernel32, strides, padding, dilation, groups).astype(x.dtype)
+        return onednn.convolution(x32, kernel32, strides, padding, dilation, groups, swapped).astype(x.dtype)
     if 1 < groups < x.shape[3]:
         # XLA's grouped convolution is slow (2 groups: 184 ms for what dense takes 24): one convolution a group.
         parts = zip(jnp.split(x, groups, 3), jnp.split(kernel, groups, 3), strict=True)
@@ -43,34 +45,38 @@ def convolution(x, kernel, strides: Pair, padding: Padding, dilation: Pair, grou
         window_strides=strides,
         padding=padding,
         rhs_dilation=dilation,
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+        dimension_numbers=('NHWC', 'HWOI' if swapped else 'HWIO', 'NHWC'),
         feature_group_count=groups,
     )
 
 
-def _fwd(x, kernel, strides, padding, dilation, groups, fast):
+def _fwd(x, kernel, strides, padding, dilation, groups, fast, swapped):
     x = once(x)
-    return convolution(x, kernel, strides, padding, dilation, groups, fast), (x, kernel)
+    return convolution(x, kernel, strides, padding, dilation, groups, fast, swapped), (x, kernel)
 
 
-def _bwd(strides, padding, dilation, groups, fast, saved, g):
+def _bwd(strides, padding, dilation, groups, fast, swapped, saved, g):
     x, kernel = saved
     g = once(g)
-    dx = image_gradient(g, kernel, x.shape[1:3], strides, padding, dilation, groups, fast)
+    dx = image_gradient(g, kernel, x.shape[1:3], strides, padding, dilation, groups, fast, swapped)
     dw = kernel_gradient(x, g, kernel.shape[:2], strides, padding, dilation, groups, fast)
-    return dx, dw
+    return dx, dw.swapaxes(2, 3) if swapped else dw
 
 
 convolution.defvjp(_fwd, _bwd)
 
 
-def image_gradient(g, kernel, size: Pair, strides, padding, dilation, groups, fast) -> jax.Array:
+def image_gradient(g, kernel, size: Pair, strides, padding, dilation, groups, fast, swapped=False) -> jax.Array:
     """`[B, *size, C_in]`: where the cotangent `g` of the output came from."""
-    kernel = _swap_channels(kernel, groups)
+    if groups > 1:
+        kernel = _swap_channels(kernel, groups)
+    # One group's kernel is read with its channels the other way round: to turn them about takes longer than to add up.
+    options = (dilation, groups, fast, groups == 1 and not swapped)
+    inputs = kernel.shape[2 if options[-1] else 3]
     if strides == (1, 1) or dilation != (1, 1):
         # With holes in the kernel as well, the cotangent itself is spread out to stride 1.
         g = lax.pad(g, jnp.zeros((), g.dtype), ((0, 0, 0), *((0, 0, s - 1) for s in strides), (0, 0, 0)))
-        return _phase(g, kernel, size, [0, 0], padding, dilation, groups, fast)
+        return _correlate(g, kernel, size, [low for low, _ in padding], *options)
     # Pixels whose row and column leave the same remainder by the stride are reached by the same part of the kernel.
     dx = jnp.zeros((), g.dtype)
     for remainder in np.ndindex(*strides):
@@ -80,16 +86,14 @@ def image_gradient(g, kernel, size: Pair, strides, padding, dilation, groups, fa
         if 0 in (*part.shape, *count):
             continue
         ahead = [(r + p[0] - f) // s for r, p, f, s in zip(remainder, padding, first, strides, strict=True)]
-        phase = _phase(g, part, count, ahead, None, dilation, groups, fast)
+        phase = _correlate(g, part, count, ahead, *options)
         gaps = [(r, n - r - s * (c - 1) - 1, s - 1) for n, r, c, s in zip(size, remainder, count, strides, strict=True)]
         dx = dx + lax.pad(phase, jnp.zeros((), g.dtype), ((0, 0, 0), *gaps, (0, 0, 0)))
-    return jnp.broadcast_to(dx, (g.shape[0], *size, kernel.shape[3]))
+    return jnp.broadcast_to(dx, (g.shape[0], *size, inputs))
 
 
-def _phase(g, kernel, count, ahead, padding, dilation, groups, fast):
-    """At n of `count`, the sum over taps t of `g[n + ahead - t * dilation]`, or with `padding` its start as `ahead`."""
-    if padding is not None:
-        ahead = [low for low, _ in padding]
+def _correlate(g, kernel, count, ahead, dilation, groups, fast, swapped):
+    """At each n below `count`, the sum over taps t of `g[n + ahead - t * dilation]` times the kernel at t."""
     reach = [d * (k - 1) for d, k in zip(dilation, kernel.shape[:2], strict=True)]
     low = [r - a for r, a in zip(reach, ahead, strict=True)]
     high = [c + a - n for c, a, n in zip(count, ahead, g.shape[1:3], strict=True)]
@@ -98,7 +102,7 @@ def _phase(g, kernel, count, ahead, padding, dilation, groups, fast):
     if any(c != (0, 0, 0) for c in cut):
         g = lax.pad(g, jnp.zeros((), g.dtype), ((0, 0, 0), *cut, (0, 0, 0)))
     edges = tuple((max(a, 0), max(b, 0)) for a, b in zip(low, high, strict=True))
-    return convolution(g, jnp.flip(kernel, (0, 1)), (1, 1), edges, dilation, groups, fast)
+    return convolution(g, jnp.flip(kernel, (0, 1)), (1, 1), edges, dilation, groups, fast, swapped)
 
 
 def _swap_channels(kernel, groups):
@@ -116,6 +120,9 @@ def kernel_gradient(x, g, size: Pair, strides, padding, dilation, groups, fast) 
         return jnp.concatenate([kernel_gradient(a, b, *rest) for a, b in parts], 3)
     (kh, kw), inputs, outputs = size, x.shape[3], g.shape[3]
     (top, _), (left, _) = padding
+    if strides != (1, 1) and dilation == (1, 1) and inputs <= 4:
+        # The first layer of most networks: runs of three numbers are moved slowly (AlexNet's took 270 ms).
+        return _folded_kernel_gradient(x, g, size, strides, padding, fast)
     columns = _shifts(x, 2, kw, g.shape[2], step=dilation[1], start=-left, stride=strides[1])
     if strides[0] == 1 and kw * inputs + kh * outputs < kh * kw * inputs:
         # The columns' shifts lie beside the image's channels and the rows' beside the cotangent's: one product holds
@@ -126,6 +133,22 @@ def kernel_gradient(x, g, size: Pair, strides, padding, dilation, groups, fast) 
     unfolded = _shifts(columns, 1, kh, g.shape[1], step=dilation[0], start=-top, stride=strides[0])
     dw = product(unfolded.reshape(-1, kh * kw * inputs), g.reshape(-1, outputs), fast, transpose_a=True)
     return dw.reshape(kh, kw, inputs, outputs)
+
+
+def _folded_kernel_gradient(x, g, size, strides, padding, fast):
+    """`kernel_gradient` at stride 1 of the image whose blocks of a stride's pixels have become channels."""
+    taps = [-(-k // s) for k, s in zip(size, strides, strict=True)]
+    blocks = [n + t - 1 for n, t in zip(g.shape[1:3], taps, strict=True)]
+    edges = [
+        (low, b * s - n - low, 0) for n, (low, _), b, s in zip(x.shape[1:3], padding, blocks, strides, strict=True)
+    ]
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    batch, (rows, cols), (sh, sw), inputs = x.shape[0], blocks, strides, x.shape[3]
+    x = x.reshape(batch, rows, sh, cols, sw, inputs).transpose(0, 1, 3, 2, 4, 5)
+    x = once(x.reshape(batch, rows, cols, sh * sw * inputs))
+    dw = kernel_gradient(x, g, tuple(taps), (1, 1), ((0, 0), (0, 0)), (1, 1), 1, fast)
+    dw = dw.reshape(*taps, sh, sw, inputs, -1).transpose(0, 2, 1, 3, 4, 5)
+    return dw.reshape(taps[0] * sh, taps[1] * sw, inputs, -1)[: size[0], : size[1]]
 
 
 def _shifts(x, axis: int, count: int, size: int, *, step: int, start: int, stride: int = 1) -> jax.Array:

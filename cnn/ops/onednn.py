@@ -22,13 +22,19 @@ Pair = tuple[int, int]
 VERSIONS = ((0, 10), (0, 13))
 
 
-def convolution(x, kernel, strides: Pair, padding: tuple[Pair, Pair], dilation: Pair, groups: int = 1) -> jax.Array:
-    """As `cnn.ops.conv.conv`, float32; not differentiable by itself, `vmap` runs one member after the other."""
+def convolution(
+    x, kernel, strides: Pair, padding: tuple[Pair, Pair], dilation: Pair, groups: int = 1, swapped: bool = False
+) -> jax.Array:
+    """As `cnn.ops.conv.conv`, float32; not differentiable by itself, `vmap` runs one member after the other.
+
+    With `swapped` the kernel is `[kh, kw, C_out, C_in]`, for one group.
+    """
+    ins, outs = (3, 2) if swapped else (2, 3)
     image = {'dims': 4, 'data': {'batch_dim': 0, 'feature_dim': 3, 'spatial_dims': [1, 2]}}
     config = {
         'dims': 4,
         'input': image,
-        'kernel': {'dims': 4, 'filter': {'input_feature_dim': 2, 'output_feature_dim': 3, 'spatial_dims': [0, 1]}},
+        'kernel': {'dims': 4, 'filter': {'input_feature_dim': ins, 'output_feature_dim': outs, 'spatial_dims': [0, 1]}},
         'output': image,
         'window': {
             'pad_left': [low for low, _ in padding],
@@ -42,7 +48,7 @@ def convolution(x, kernel, strides: Pair, padding: tuple[Pair, Pair], dilation: 
         (n + sum(p) - d * (k - 1) - 1) // s + 1
         for n, p, d, k, s in zip(x.shape[1:3], padding, dilation, kernel.shape[:2], strides, strict=True)
     )
-    shape = (x.shape[0], rows, cols, kernel.shape[3])
+    shape = (x.shape[0], rows, cols, kernel.shape[outs])
     return _call('__onednn$convolution', shape, {'onednn_conv_config': config}, x, kernel)
 
 
