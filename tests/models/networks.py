@@ -25,33 +25,40 @@ def parameters(name: str, **sizes) -> int:
     return count(shapes(name, **sizes)['params'])
 
 
-# Every network and variant, small enough to differentiate in a moment: (name, sizes, image size).
+# Every network and variant, small enough to differentiate in a moment: (name, sizes, image size). Options that do not
+# touch each other share a net.
+CIFAR = {'stem': 'cifar', 'width': 4, 'depth': 8}
+SMALL = {'stem': 'small', 'width': 0.1}
 TINY = {
-    'resnet-cifar': ('resnet', {'depth': 8, 'stem': 'cifar', 'width': 4}, 16),
+    'resnet': ('resnet', CIFAR, 16),
     'resnet-imagenet': ('resnet', {'depth': 18, 'width': 4}, 64),
-    'resnet-bottleneck': ('resnet', {'depth': 11, 'stem': 'cifar', 'width': 4, 'bottleneck': True}, 16),
-    'resnet-plain': ('resnet', {'depth': 8, 'stem': 'cifar', 'width': 4, 'residual': False}, 16),
-    'resnet-projections': ('resnet', {'depth': 8, 'stem': 'cifar', 'width': 4, 'shortcut': 'C'}, 16),
-    'resnet-dilated': ('resnet', {'depth': 8, 'stem': 'cifar', 'width': 4, 'output_stride': 2}, 16),
-    'alexnet-towers': ('alexnet', {'stem': 'small', 'width': 0.05}, 28),
-    'alexnet-single': ('alexnet', {'stem': 'small', 'width': 0.05, 'towers': 1, 'overlapping': False}, 28),
-    'alexnet-torchvision': ('alexnet', {'stem': 'small', 'width': 0.05, 'variant': 'torchvision'}, 28),
-    'vgg-11': ('vgg', {'variant': '11', 'stem': 'small', 'width': 0.1}, 32),
-    'vgg-c-lrn': ('vgg', {'variant': 'C', 'stem': 'small', 'width': 0.1, 'lrn': True}, 32),
-    'vgg-bn': ('vgg', {'variant': '11', 'stem': 'small', 'width': 0.1, 'batch_norm': True}, 32),
-    'vgg-conv': ('vgg', {'variant': '11', 'stem': 'small', 'width': 0.1, 'classifier': 'conv'}, 32),
-    'googlenet-paper': ('googlenet', {'stem': 'small', 'width': 0.1, 'auxiliary': True}, 32),
-    'googlenet-torchvision': ('googlenet', {'variant': 'torchvision', 'stem': 'small', 'width': 0.1}, 32),
+    'resnet-plain': ('resnet', CIFAR | {'residual': False}, 16),
+    'resnet-bn_after_add-c': ('resnet', CIFAR | {'order': 'bn_after_add', 'shortcut': 'C'}, 16),
+    'resnet-relu_before_add-dilated': ('resnet', CIFAR | {'order': 'relu_before_add', 'output_stride': 2}, 16),
+    'resnet-relu_only_preact-b': ('resnet', CIFAR | {'order': 'relu_only_preact', 'shortcut': 'B'}, 16),
+    'resnet-full_preact-bottleneck-b': (
+        'resnet',
+        CIFAR | {'order': 'full_preact', 'shortcut': 'B', 'depth': 11, 'bottleneck': True, 'stride_on': '1x1'},
+        16,
+    ),
+    'resnet-no-norm': ('resnet', CIFAR | {'norm': 'none'}, 16),
+    'resnet-group-norm': ('resnet', CIFAR | {'norm': 'group'}, 16),
+    'alexnet': ('alexnet', SMALL | {'width': 0.05}, 28),
+    'alexnet-torchvision': (
+        'alexnet',
+        SMALL | {'width': 0.05, 'variant': 'torchvision', 'overlapping': False},
+        28,
+    ),
+    'vgg-11': ('vgg', SMALL | {'variant': '11'}, 32),
+    'vgg-c-lrn': ('vgg', SMALL | {'variant': 'C', 'lrn': True}, 32),
+    'vgg-bn-conv': ('vgg', SMALL | {'variant': '11', 'batch_norm': True, 'classifier': 'conv'}, 32),
+    'googlenet': ('googlenet', SMALL | {'auxiliary': True}, 32),
+    'googlenet-torchvision': ('googlenet', SMALL | {'variant': 'torchvision'}, 32),
     'densenet-bc': ('densenet', {'depth': 10, 'growth_rate': 4, 'stem': 'cifar'}, 16),
     'densenet-plain': ('densenet', {'depth': 7, 'growth_rate': 4, 'stem': 'cifar', 'bottleneck': False}, 16),
-    'densenet-remat': ('densenet', {'depth': 10, 'growth_rate': 4, 'stem': 'cifar', 'remat': True}, 16),
-}
-TINY |= {
-    f'resnet-{order}': ('resnet', {'depth': 8, 'stem': 'cifar', 'width': 4, 'order': order, 'shortcut': 'B'}, 16)
-    for order in ('bn_after_add', 'relu_before_add', 'relu_only_preact', 'full_preact')
-}
-TINY |= {
-    f'{name}-{norm}': (name, sizes | {'norm': norm}, size)
-    for norm in ('group', 'none')
-    for name, sizes, size in (TINY['resnet-cifar'], TINY['densenet-bc'])
+    'densenet-remat-no-norm': (
+        'densenet',
+        {'depth': 10, 'growth_rate': 4, 'stem': 'cifar', 'remat': True, 'norm': 'none'},
+        16,
+    ),
 }

@@ -60,6 +60,8 @@ DOGS = {
     ('resnet', 'depth', 50): 23_753_912,
     ('vgg', 'variant', '16'): 134_752_184,
     ('densenet', 'depth', 121): 7_076_856,
+    ('googlenet', 'variant', 'paper'): 6_096_552,
+    ('alexnet', 'variant', 'paper'): 57_359_864,
 }
 
 

@@ -24,6 +24,17 @@ def conv(x, kernel, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), g
     return y
 
 
+def max_pool(x, window, stride, ceil_mode=False):
+    """Without padding; with `ceil_mode` windows may stand over the far edges."""
+    extra = window - 1 if ceil_mode else 0
+    counts = [(n - window + (stride - 1 if ceil_mode else 0)) // stride + 1 for n in x.shape[1:3]]
+    x = np.pad(x, ((0, 0), (0, extra), (0, extra), (0, 0)), constant_values=-np.inf)
+    y = np.empty((x.shape[0], *counts, x.shape[3]))
+    for i, j in np.ndindex(*counts):
+        y[:, i, j] = x[:, i * stride : i * stride + window, j * stride : j * stride + window].max((1, 2))
+    return y
+
+
 def bilinear(image, row, column):
     """`image` `[H, W, C]` at one point; zero outside."""
     value = np.zeros(image.shape[-1])

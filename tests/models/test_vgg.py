@@ -1,0 +1,67 @@
+"""VGG's two classifiers are one: the same numbers, the same logits, and a map of them on larger images."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn import models
+from cnn.models import vgg
+
+SIZES = {'num_classes': 3, 'variant': '11', 'width': 0.02}
+
+
+@pytest.fixture(scope='module')
+def dense():
+    module = models.create('vgg', **SIZES)
+    images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    variables = module.lazy_init(jax.random.key(0), images)
+    # Deviations of 0.01 at two units a layer would leave nothing to compare.
+    return module, jax.tree.map(lambda leaf: leaf * 3 + 0.05, variables)
+
+
+def test_the_convolutional_classifier_gives_the_dense_ones_logits(dense):
+    module, variables = dense
+    convolutional = models.create('vgg', **SIZES, classifier='conv')
+    images = jax.random.normal(jax.random.key(1), (1, 224, 224, 3))
+    expected = jax.jit(module.apply)(variables, images)[0]
+    converted = {'params': vgg.convert_classifier(variables['params'], 'conv')}
+    logits, endpoints = jax.jit(convolutional.apply)(converted, images)
+    assert endpoints['score'].shape == (1, 1, 1, 3)
+    assert float(jnp.abs(expected).max()) > 0.01
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_conversion_there_and_back_keeps_every_number(dense):
+    _, variables = dense
+    params = variables['params']
+    there = vgg.convert_classifier(params, 'conv')
+    assert there['fc6']['kernel'].shape == (7, 7, params['conv5_2']['kernel'].shape[-1], 81)
+    again = vgg.convert_classifier(there, 'conv')
+    back = vgg.convert_classifier(there, 'dense')
+    for a, b in ((there, again), (params, back)):
+        assert jax.tree.all(jax.tree.map(np.array_equal, a, b))
+    with pytest.raises(ValueError, match="did you mean 'dense'"):
+        vgg.convert_classifier(params, 'denes')
+
+
+def test_a_larger_image_gives_a_map_whose_mean_is_the_logits(dense):
+    _, variables = dense
+    convolutional = models.create('vgg', **SIZES, classifier='conv')
+    converted = {'params': vgg.convert_classifier(variables['params'], 'conv')}
+    images = jnp.asarray(np.random.default_rng(0).standard_normal((1, 256, 288, 3)), jnp.float32)
+    logits, endpoints = jax.jit(convolutional.apply)(converted, images)
+    assert endpoints['score'].shape == (1, 2, 3, 3)
+    np.testing.assert_allclose(logits, np.asarray(endpoints['score']).mean((1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(('letter', 'number'), [('A', '11'), ('B', '13'), ('D', '16'), ('e', '19'), ('c', 'C')])
+def test_the_papers_letters_name_the_same_nets(letter, number):
+    made = models.create('vgg', num_classes=2, variant=letter)
+    assert made.stages == models.create('vgg', num_classes=2, variant=number).stages
+
+
+def test_configuration_c_has_1x1_convolutions_third_in_its_last_stages():
+    stages = models.create('vgg', num_classes=2, variant='C').stages
+    assert [[kernel for _, kernel in stage] for stage in stages] == [[3, 3], [3, 3], [3, 3, 1], [3, 3, 1], [3, 3, 1]]
+    assert [stage[0][0] for stage in stages] == [64, 128, 256, 512, 512]
