@@ -163,11 +163,15 @@ def grouped_alexnet(nn, classes: int):
 
 
 def work(contestant: str, network: str) -> None:
-    """A contestant's process: for each line `kind count` on its input, the seconds of so many steps on its output."""
+    """A contestant's process."""
     if contestant.startswith('torch'):
-        steps = torch_steps(network, contestant.partition('-')[2])
+        serve(torch_steps(network, contestant.partition('-')[2]))
     else:
-        steps = jax_steps(network)
+        serve(jax_steps(network))
+
+
+def serve(steps: dict) -> None:
+    """For each line `kind count` on the standard input, the seconds of so many steps on the output."""
     for line in sys.stdin:
         kind, count = line.split()
         seconds = []
@@ -181,8 +185,8 @@ def work(contestant: str, network: str) -> None:
 class Contestant:
     """A process that does steps when asked."""
 
-    def __init__(self, name: str, network: str):
-        command = [sys.executable, __file__, f'--work={name}', f'--networks={network}']
+    def __init__(self, name: str, network: str, script: str = __file__):
+        command = [sys.executable, script, f'--work={name}', f'--networks={network}']
         environment = os.environ | ({'CNN_LOWERING': 'plain'} if name == 'jax-plain' else {})
         if name == 'jax-plain' or name.startswith('torch'):
             environment.pop('GLIBC_TUNABLES', None)
@@ -203,9 +207,9 @@ class Contestant:
         self.process.wait()
 
 
-def compare(network: str, names: list[str], kinds: list[str], rounds: int) -> list[dict]:
+def compare(network: str, names: list[str], kinds: list[str], rounds: int, script: str = __file__) -> list[dict]:
     """One row a contestant and kind: median and least milliseconds, first call, ratios to the base."""
-    contestants = {name: Contestant(name, network) for name in names}
+    contestants = {name: Contestant(name, network, script) for name in names}
     # The first step compiles; the second settles allocators and caches.
     first = {(n, k): c.run(k, 2)[0] for (n, c), k in itertools.product(contestants.items(), kinds)}
     times: dict = {key: [] for key in first}

@@ -36,10 +36,13 @@ def get_config(arg: str = ''):
 
 
 def _digits(c):
-    c.epochs = 12.0
-    c.optimizer.learning_rate = 0.2
+    c.epochs = 24.0
+    c.batch_size = 64
     c.optimizer.weight_decay = 5e-4
+    c.loss.label_smoothing = 0.1
     c.schedule.warmup_epochs = 1.0
+    c.evaluation.every_epochs = 2.0
+    c.checkpoint.every_epochs = 2.0
     # Digits are not mirrored; two pixels of shift are.
     c.augmentation.crop = 'pad'
     c.augmentation.pad = 2
