@@ -17,8 +17,10 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 
@@ -61,26 +63,17 @@ def raw(files, cores, size):
     return run
 
 
-def this_project(files, cores, size, transform=None):
-    """The streaming pipeline, files read from disk, random crops, uint8."""
-    import numpy as np
-
-    from input_pipeline import Streaming, transforms
+def _information():
     from input_pipeline.datasets import DatasetInfo
-    from input_pipeline.folder import FolderSource
 
-    info = DatasetInfo(name='files', num_classes=1, splits={'all': 'all'}, evaluation_split='all', licence='')
-    root = pathlib.Path(os.path.commonpath(files)) if len(files) > 1 else files[0].parent
-    # At least a thousand examples: an epoch's order takes a moment, which no real set is small enough to notice.
-    ids = [path.relative_to(root).as_posix() for path in files] * -(-1000 // len(files))
-    source = FolderSource(info, 'all', root, ids, np.zeros(len(ids), np.int32))
-    pipeline = Streaming(
-        source,
-        batch_size=BATCH,
-        seed=0,
-        host_transform=transform or transforms.train(size, 'random_resized'),
-        threads=cores,
-    )
+    return DatasetInfo(name='files', num_classes=1, splits={'all': 'all'}, evaluation_split='all', licence='')
+
+
+def _streaming(source, cores, size):
+    from input_pipeline import Streaming, transforms
+
+    transform = transforms.train(size, 'random_resized')
+    pipeline = Streaming(source, batch_size=BATCH, seed=0, host_transform=transform, threads=cores)
     steps = itertools.count(0, 1000)
 
     def run(count):
@@ -90,6 +83,44 @@ def this_project(files, cores, size, transform=None):
         return speed
 
     return run
+
+
+# At least a thousand examples: an epoch's order takes a moment, which no real set is small enough to notice.
+def _times(files) -> int:
+    return -(-1000 // len(files))
+
+
+def this_project_files(files, cores, size):
+    """The streaming pipeline over a folder of files."""
+    import numpy as np
+
+    from input_pipeline.folder import FolderSource
+
+    root = pathlib.Path(os.path.commonpath(files)) if len(files) > 1 else files[0].parent
+    ids = [path.relative_to(root).as_posix() for path in files] * _times(files)
+    return _streaming(FolderSource(_information(), 'all', root, ids, np.zeros(len(ids), np.int32)), cores, size)
+
+
+def this_project_records(files, cores, size):
+    """The streaming pipeline over an ArrayRecord shard, as tfds prepares data sets."""
+    from array_record.python.array_record_module import ArrayRecordWriter
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    from input_pipeline.prepared import PreparedSource
+    from input_pipeline.records import ArrayRecordShard
+
+    path = pathlib.Path(tempfile.mkdtemp()) / 'files.array_record'
+    writer = ArrayRecordWriter(str(path), 'group_size:1')
+    for file in files * _times(files):
+        example = tf_example_pb2.Example()
+        example.features.feature['image'].bytes_list.value.append(file.read_bytes())
+        example.features.feature['label'].int64_list.value.append(0)
+        writer.write(example.SerializeToString())
+    writer.close()
+    count = len(files) * _times(files)
+    shard = ArrayRecordShard(path, count)
+    shutil.rmtree(path.parent)  # the shard stays open
+    return _streaming(PreparedSource(_information(), 'all', '', [path.name], [shard], [count]), cores, size)
 
 
 def torch_loader(files, cores, size):
@@ -165,7 +196,8 @@ def tf_data(files, cores, size):
 
 CONTENDERS = {
     'raw decoding': raw,
-    'this project': this_project,
+    'this project, files': this_project_files,
+    'this project, ArrayRecord': this_project_records,
     'PyTorch DataLoader, torchvision': torch_loader,
     'tf.data': tf_data,
 }

@@ -27,9 +27,7 @@ class ArrayRecordShard:
         from array_record.python import array_record_module
 
         # No read-ahead: neighbours on disk are not read next.
-        self._reader = array_record_module.ArrayRecordReader(
-            str(path), options='readahead_buffer_size:0', file_reader_buffer_size=32768
-        )
+        self._reader = array_record_module.ArrayRecordReader(str(path), options='readahead_buffer_size:0')
         found = self._reader.num_records()  # 0 also where the file is damaged or missing
         if found != expected:
             raise ValueError(f'shard {path}: {self._why(found)}, expected {expected} records')
@@ -68,8 +66,12 @@ class TFRecordShard:
         """Record `i`. Raises UnreadableError where the file has become unreadable."""
         start, length = self._offsets[i]
         try:
-            with open(self._path, 'rb', buffering=0) as file:
-                data = os.pread(file.fileno(), int(length), int(start))
+            # Opened for each record: a thousand shards would else hold a thousand open files.
+            file = os.open(self._path, os.O_RDONLY)
+            try:
+                data = os.pread(file, int(length), int(start))
+            finally:
+                os.close(file)
         except OSError as error:
             raise UnreadableError(f'corrupt record: {error.strerror}') from error
         if len(data) != length:
