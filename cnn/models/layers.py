@@ -18,7 +18,7 @@ from jax import lax
 
 from cnn.models import initializers
 from cnn.models.initializers import Initializer
-from cnn.ops import pool
+from cnn.ops import norm, pool
 from cnn.ops.conv import conv, dense
 from cnn.ops.conv_transpose import conv_transpose
 from cnn.ops.lrn import local_response_norm
@@ -257,20 +257,12 @@ class BatchNorm(nn.Module):
         if not train:
             mean, var = running_mean.value, running_var.value
         else:
-            axes = tuple(range(x.ndim - 1))
-            x32 = x.astype(jnp.float32)
-            moments = jnp.stack([x32.mean(axes), jnp.square(x32).mean(axes)])
-            count = x.size // features
-            if self.axis_name is not None and not self.is_initializing():
-                moments = lax.pmean(moments, self.axis_name)
-                count = count * lax.axis_size(self.axis_name)
-            mean, var = moments[0], jnp.maximum(moments[1] - jnp.square(moments[0]), 0.0)
+            mean, var, count = norm.batch_moments(x, None if self.is_initializing() else self.axis_name)
             if not self.is_initializing():
                 stored = var * (count / max(count - 1, 1)) if self.unbiased else var
                 running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
                 running_var.value = self.momentum * running_var.value + (1 - self.momentum) * stored
-        factor = scale * lax.rsqrt(var + self.epsilon)
-        return x.astype(self.dtype) * factor.astype(self.dtype) + (bias - mean * factor).astype(self.dtype)
+        return norm.normalize(x.astype(self.dtype), mean, var, scale, bias, self.epsilon)
 
 
 class GroupNorm(nn.Module):
