@@ -25,6 +25,11 @@ class TooManyBadExamples(ValueError):
     """More of the data is unreadable than the run allows."""
 
 
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
 class Loader:
     """Decodes examples of a source with a pool of threads.
 
@@ -37,7 +42,7 @@ class Loader:
 
     def __init__(self, source: Source, host_transform: HostTransform, threads: int, max_bad_fraction: float):
         self._source, self._transform = source, host_transform
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or _cores()
         self._limit = max_bad_fraction * len(source)
         self._bad: dict[int, BadExample] = {}
         self._lock = threading.Lock()
