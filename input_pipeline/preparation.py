@@ -4,7 +4,10 @@ import contextlib
 import os
 import pathlib
 import shutil
+import socket
 import sys
+import urllib.parse
+import urllib.request
 
 from input_pipeline import datasets, prepared
 from input_pipeline.prepared import config_name, root_folder
@@ -38,6 +41,7 @@ def prepare(name: str, data_dir: str = '', manual_dir: str = '') -> str:
             raise ValueError(f'{info.name} needs {" and ".join(absent)} from {info.manual_origin} in {where}')
         _remove_leftovers(root / info.tfds_name / config_name(info))
         with _builder(info, root) as builder:
+            _check_reachable(builder, info, root, manual_dir)
             _run(builder, info, manual_dir)
         return str(prepared.find(info, data_dir))
 
@@ -45,13 +49,42 @@ def prepare(name: str, data_dir: str = '', manual_dir: str = '') -> str:
 def archives(name: str) -> dict[str, int]:
     """What preparing a data set downloads, or takes from `manual_dir`: file name -> size in bytes. Reads no data."""
     with _builder(_preparable(name), root_folder('')) as builder:
-        recorder = _Recorder()
-        # It fails as soon as it looks into what it asked for; the asking is what we are after.
-        with contextlib.suppress(Exception):
-            for _ in builder._split_generators(recorder):
-                pass
-        found = [(url, builder.url_infos[url]) for url in recorder.urls if url in (builder.url_infos or {})]
-        return {what.filename or pathlib.Path(url).name: int(what.size) for url, what in found}
+        return {filename: size for _, filename, size in _wanted(builder)}
+
+
+def _wanted(builder) -> list[tuple[str, str, int]]:
+    """Address, file name and size in bytes of all that a builder downloads."""
+    recorder = _Recorder()
+    # It fails as soon as it looks into what it asked for; the asking is what we are after.
+    with contextlib.suppress(Exception):
+        for _ in builder._split_generators(recorder):
+            pass
+    known = builder.url_infos or {}
+    found = [(url, known[url]) for url in recorder.urls if url in known]
+    return [(url, what.filename or pathlib.Path(url).name, int(what.size)) for url, what in found]
+
+
+def _check_reachable(builder, info: datasets.DatasetInfo, root: pathlib.Path, manual_dir: str) -> None:
+    """Finds in a moment what tfds finds after minutes of trying again: that there is no network.
+
+    Raises:
+      ValueError: naming the files that would have to lie in `manual_dir`.
+    """
+    held = set(os.listdir(manual_dir)) if manual_dir and os.path.isdir(manual_dir) else set()
+    absent = [(url, file) for url, file, _ in _wanted(builder) if file not in held]
+    if urllib.request.getproxies() or any((root / 'downloads').glob('*')):
+        return  # a proxy may know a way; what was downloaded before is not downloaded again
+    for url, _ in absent:
+        host = urllib.parse.urlsplit(url)
+        try:
+            port = host.port or (443 if host.scheme == 'https' else 80)
+            socket.create_connection((host.hostname, port), timeout=20).close()
+        except OSError as error:
+            files, where = ', '.join(file for _, file in absent), manual_dir or 'a manual_dir'
+            why = error.strerror or str(error)
+            raise ValueError(
+                f'{info.name}: {host.hostname} cannot be reached ({why}); offline, put {files} into {where}'
+            ) from error
 
 
 class _Recorder:

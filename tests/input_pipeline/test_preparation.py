@@ -1,6 +1,7 @@
 """tfds's real builders, offline and without TensorFlow, from small archives of the true layout; reading the result."""
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -151,6 +152,20 @@ def test_says_what_it_will_download():
     }
     assert list(preparation.archives('imagenette/160px-v2')) == ['imagenette2-160.tgz']
     assert list(preparation.archives('voc/2012')) == ['VOCtrainval_11-May-2012.tar', 'VOC2012test.tar']
+
+
+def test_no_network_is_said_at_once(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    cls = tfds.builder_cls('imagenette')
+    monkeypatch.setattr(sys.modules[cls.__module__], '_URL_PREFIX', 'https://nowhere.invalid/')  # RFC 2606
+    known = {'https://nowhere.invalid/imagenette2-160.tgz': next(iter(cls.url_infos.values()))}
+    monkeypatch.setattr(cls, 'url_infos', known)
+    for name in [name for name in os.environ if name.lower().endswith('_proxy')]:
+        monkeypatch.delenv(name)
+    message = r'nowhere\.invalid cannot be reached \(.*\); offline, put imagenette.*\.tgz into a manual_dir'
+    with pytest.raises(ValueError, match=message):
+        input_pipeline.prepare('imagenette/160px-v2', str(tmp_path / 'data'))
 
 
 def test_a_wrong_checksum_is_refused(archives, tmp_path):
