@@ -39,6 +39,8 @@ def lowering(name: str):
 def form() -> str:
     """The form that operations traced now should take; the environment's `CNN_LOWERING` overrides the choice.
 
+    Not 'onednn' beside JAX's persistent compilation cache: XLA cannot write programs with these calls to disk.
+
     Raises:
       ValueError: where `CNN_LOWERING` names no form.
     """
@@ -47,7 +49,8 @@ def form() -> str:
         return _checked(forced)
     if jax.default_backend() != 'cpu':
         return 'plain'
-    return 'onednn' if onednn.available() else 'cpu'
+    cached = jax.config.jax_enable_compilation_cache and jax.config.jax_compilation_cache_dir
+    return 'onednn' if not cached and onednn.available() else 'cpu'
 
 
 def _checked(name: str) -> str:

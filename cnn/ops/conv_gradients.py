@@ -114,6 +114,8 @@ def _swap_channels(kernel, groups):
 
 def kernel_gradient(x, g, size: Pair, strides, padding, dilation, groups, fast) -> jax.Array:
     """`[kh, kw, C_in / groups, C_out]`: for each tap, the pixels that it met times the cotangents it made of them."""
+    if groups == x.shape[3]:
+        return _depthwise_kernel_gradient(x, g, size, strides, padding, dilation)
     if groups > 1:
         parts = zip(jnp.split(x, groups, 3), jnp.split(g, groups, 3), strict=True)
         rest = (size, strides, padding, dilation, 1, fast)
@@ -133,6 +135,20 @@ def kernel_gradient(x, g, size: Pair, strides, padding, dilation, groups, fast) 
     unfolded = _shifts(columns, 1, kh, g.shape[1], step=dilation[0], start=-top, stride=strides[0])
     dw = product(unfolded.reshape(-1, kh * kw * inputs), g.reshape(-1, outputs), fast, transpose_a=True)
     return dw.reshape(kh, kw, inputs, outputs)
+
+
+def _depthwise_kernel_gradient(x, g, size, strides, padding, dilation):
+    """A tap and a channel have one number: the sum of an elementwise product, not a matrix product."""
+    padded = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*p, 0) for p in padding), (0, 0, 0)))
+    (rows, cols), channels = g.shape[1:3], x.shape[3]
+    g = g.astype(jnp.float32).reshape(*g.shape[:3], channels, -1)
+    sums = []
+    for i, j in np.ndindex(*size):
+        top, left = i * dilation[0], j * dilation[1]
+        tap = padded[:, top : top + strides[0] * (rows - 1) + 1 : strides[0]]
+        tap = tap[:, :, left : left + strides[1] * (cols - 1) + 1 : strides[1]]
+        sums.append((tap[..., None] * g).sum((0, 1, 2)))
+    return jnp.stack(sums).reshape(*size, 1, -1).astype(x.dtype)
 
 
 def _folded_kernel_gradient(x, g, size, strides, padding, fast):

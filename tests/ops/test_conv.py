@@ -190,3 +190,13 @@ def test_environment_chooses_the_form(monkeypatch):
     monkeypatch.setenv('CNN_LOWERING', 'fastest')
     with pytest.raises(ValueError, match='fastest'):
         backend.form()
+
+
+def test_no_calls_that_a_compilation_cache_could_not_hold(tmp_path):
+    assert backend.form() != 'plain'
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update('jax_compilation_cache_dir', str(tmp_path))
+    try:
+        assert backend.form() == 'cpu'
+    finally:
+        jax.config.update('jax_compilation_cache_dir', before)
