@@ -52,7 +52,7 @@ TINY = {
     'vgg-11': ('vgg', SMALL | {'variant': '11'}, 32),
     'vgg-c-lrn': ('vgg', SMALL | {'variant': 'C', 'lrn': True}, 32),
     'vgg-bn-conv': ('vgg', SMALL | {'variant': '11', 'batch_norm': True, 'classifier': 'conv'}, 32),
-    'googlenet': ('googlenet', SMALL | {'auxiliary': True}, 32),
+    'googlenet': ('googlenet', SMALL | {'auxiliary': True, 'norm': 'none'}, 32),
     'googlenet-torchvision': ('googlenet', SMALL | {'variant': 'torchvision'}, 32),
     'densenet-bc': ('densenet', {'depth': 10, 'growth_rate': 4, 'stem': 'cifar'}, 16),
     'densenet-plain': ('densenet', {'depth': 7, 'growth_rate': 4, 'stem': 'cifar', 'bottleneck': False}, 16),
