@@ -69,6 +69,16 @@ def once(x: jax.Array) -> jax.Array:
     return jnp.where(x != x, jnp.asarray(jnp.nan, x.dtype), x)
 
 
+@jax.custom_vjp
+def stored(x: jax.Array) -> jax.Array:
+    """`once` where all readers are loops: a loop of no rounds, which XLA cannot see through, has it in memory."""
+    rounds = jnp.isnan(x[(0,) * x.ndim]).astype(jnp.int32)
+    return jax.lax.fori_loop(0, rounds, lambda _, x: once(x), x)
+
+
+stored.defvjp(lambda x: (stored(x), None), lambda _, g: (g,))
+
+
 @functools.cache
 def compiler_options() -> dict[str, int]:
     """What `jax.jit(..., compiler_options=)` of a training or evaluation step should be given.

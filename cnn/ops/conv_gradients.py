@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from cnn.ops import onednn
-from cnn.ops.backend import once
+from cnn.ops.backend import once, stored
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -161,7 +161,7 @@ def _folded_kernel_gradient(x, g, size, strides, padding, fast):
     x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
     batch, (rows, cols), (sh, sw), inputs = x.shape[0], blocks, strides, x.shape[3]
     x = x.reshape(batch, rows, sh, cols, sw, inputs).transpose(0, 1, 3, 2, 4, 5)
-    x = once(x.reshape(batch, rows, cols, sh * sw * inputs))
+    x = stored(x.reshape(batch, rows, cols, sh * sw * inputs))
     dw = kernel_gradient(x, g, tuple(taps), (1, 1), ((0, 0), (0, 0)), (1, 1), 1, fast)
     dw = dw.reshape(*taps, sh, sw, inputs, -1).transpose(0, 2, 1, 3, 4, 5)
     return dw.reshape(taps[0] * sh, taps[1] * sw, inputs, -1)[: size[0], : size[1]]

@@ -39,7 +39,7 @@ def _mean_of_tiles(x, window):
 
 def _spread(window, _, g):
     batch, height, width, channels = g.shape
-    g = backend.once(g)[:, :, None, :, None] / (window[0] * window[1])
+    g = backend.stored(g)[:, :, None, :, None] / (window[0] * window[1])
     cells = jnp.broadcast_to(g, (batch, height, window[0], width, window[1], channels))
     return (cells.reshape(batch, height * window[0], width * window[1], channels),)
 
