@@ -31,23 +31,28 @@ def train(
     crop: str = 'none',
     scale: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    resize: tuple[int, int] = (256, 256),
 ) -> HostTransform:
     """The host's part of training augmentation.
 
     Args:
       image_size: side of the square that comes out, in pixels.
       crop: `random_resized` (Szegedy et al. 2015: a random part of random area and shape), or `none` or `pad`: the
-        shortest side resized to `image_size` and the centre cut out (a device pads and crops afterwards).
+        shortest side resized to `image_size` and the centre cut out (a device pads and crops afterwards); or `random`:
+        the shortest side resized to between the numbers of `resize`, a random square cut out (AlexNet, VGG).
       scale: least and greatest share of the area, `random_resized` only.
       ratio: least and greatest width over height, `random_resized` only.
+      resize: least and greatest shortest side in pixels, `random` only.
 
     Raises:
       ValueError: for another crop or impossible numbers.
     """
     if crop in ('none', 'pad'):
         return CentreCrop(image_size, image_size)
+    if crop == 'random':
+        return RandomCrop(image_size, tuple(resize))
     if crop != 'random_resized':
-        raise ValueError(f"augmentation crop {crop!r} is not one of 'none', 'pad', 'random_resized'")
+        raise ValueError(f"augmentation crop {crop!r} is not one of 'none', 'pad', 'random', 'random_resized'")
     return RandomResizedCrop(image_size, tuple(scale), tuple(ratio))
 
 
@@ -85,6 +90,36 @@ class CentreCrop:
             out[:] = pixels[top : top + size, left : left + size]
             return
         resize_and_cut(pixels, new_height, new_width, top, left, out)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomCrop:
+    """A random square of the image whose shortest side is resized to a random length (Krizhevsky et al. 2012: 256;
+    Simonyan and Zisserman 2014, "scale jittering": 256 to 512)."""
+
+    image_size: int
+    resize: tuple[int, int] = (256, 256)
+    draws: int = dataclasses.field(default=3, init=False)
+
+    def __post_init__(self):
+        if not 1 <= self.image_size <= self.resize[0] <= self.resize[1]:
+            raise ValueError(
+                f'resize {self.resize} must be two sides, least first, of at least image_size {self.image_size}'
+            )
+
+    def window(self, height: int, width: int, draws: np.ndarray) -> tuple[int, int, int, int]:
+        """Top, left, height and width of the square, in pixels of a `height` x `width` image.
+
+        The square is cut before it is resized: the same part, without resizing what is thrown away.
+        """
+        scale, y, x = draws.tolist()
+        side = self.resize[0] + int(scale * (self.resize[1] - self.resize[0] + 1))
+        size = max(1, round(self.image_size * min(height, width) / side))
+        return int(y * (height - size + 1)), int(x * (width - size + 1)), size, size
+
+    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> None:
+        part, _ = decode_crop(image, lambda height, width: self.window(height, width, draws), self.image_size)
+        resize_fast(part, out)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -143,7 +143,9 @@ def evaluation_transform(config):
 def train_pipeline(config, train, replicas: Replicas):
     """Batches for training: resident where the set fits and needs no random crop by the host, else streaming."""
     crop = config.augmentation.crop
-    transform = transforms.train(config.image_size, crop=crop, scale=(config.augmentation.min_area, 1.0))
+    a = config.augmentation
+    sides = (a.resize_min, a.resize_max)
+    transform = transforms.train(config.image_size, crop=crop, scale=(a.min_area, 1.0), resize=sides)
     replicas.check_batch(config.batch_size, parts=config.optimizer.accumulate_steps)
     options = {
         'batch_size': config.batch_size,
@@ -155,9 +157,9 @@ def train_pipeline(config, train, replicas: Replicas):
         'process_count': replicas.process_count,
     }
     mode, limit = config.input.mode, config.input.resident_bytes
-    fits = crop != 'random_resized' and input_pipeline.Resident.fits(train, config.image_size, limit)
+    fits = not transform.draws and input_pipeline.Resident.fits(train, config.image_size, limit)
     if mode == 'resident' and not fits:
-        why = 'its random crops are made by the host' if crop == 'random_resized' else f'it needs over {limit} bytes'
+        why = 'its random crops are made by the host' if transform.draws else f'it needs over {limit} bytes'
         raise UserError(f'config.input.mode=resident does not suit {config.dataset}: {why}; use streaming')
     if mode == 'resident' or (mode == 'auto' and fits):
         return input_pipeline.Resident(train, **options)

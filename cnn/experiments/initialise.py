@@ -1,5 +1,6 @@
 """Where a run's variables come from: the seed, a weights file, or another run's workdir."""
 
+import logging
 import pathlib
 from typing import Any
 
@@ -10,6 +11,7 @@ from cnn import weights
 from cnn.experiments.errors import UserError
 from cnn.tasks.base import Task
 from cnn.training.checkpoint import Checkpoints
+from input_pipeline import datasets
 
 
 def dummy_batch(image_size: int) -> dict[str, np.ndarray]:
@@ -45,6 +47,7 @@ def _fresh(config, task: Task) -> dict[str, Any]:
 
 
 def _imported(config, task: Task, module: Any) -> tuple[dict[str, Any], int]:
+    _warn_of_contamination(config)
     path = pathlib.Path(config.init_from)
     if not path.exists():
         raise UserError(f'config.init_from={config.init_from}: no such file or workdir')
@@ -52,6 +55,12 @@ def _imported(config, task: Task, module: Any) -> tuple[dict[str, Any], int]:
     if path.is_dir():
         return from_workdir(path, module, fresh, config.replace_head)
     return weights.load(path, module, template=fresh, replace_head=config.replace_head), 0
+
+
+def _warn_of_contamination(config) -> None:
+    """Weights from elsewhere may have been trained on the images they are now scored on."""
+    if not config.dataset.startswith('folder:') and (known := datasets.info(config.dataset).contamination):
+        logging.getLogger(__name__).warning('%s: %s', config.dataset, known)
 
 
 def from_workdir(workdir: pathlib.Path, module: Any, fresh: dict[str, Any], replace_head: bool = False):

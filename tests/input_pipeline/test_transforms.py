@@ -156,7 +156,7 @@ def test_one_axis_may_grow_while_the_other_shrinks():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ({'crop': 'random'}, "'random' is not one of 'none', 'pad', 'random_resized'"),
+        ({'crop': 'randm'}, "'randm' is not one of 'none', 'pad', 'random', 'random_resized'"),
         ({'crop': 'random_resized', 'scale': (0.0, 1.0)}, 'scale must satisfy'),
         ({'crop': 'random_resized', 'scale': (0.5, 1.5)}, 'scale must satisfy'),
         ({'crop': 'random_resized', 'ratio': (2.0, 1.0)}, 'ratio must satisfy'),
@@ -171,3 +171,28 @@ def test_wrong_values(arguments, message):
 def test_evaluation_refuses_to_cut_more_than_there_is():
     with pytest.raises(ValueError, match='resize 200 must be at least image_size 224'):
         transforms.evaluate(224, 200)
+
+
+def test_random_crop_takes_squares_of_the_share_that_the_resized_side_leaves():
+    crop = transforms.RandomCrop(224, (256, 512))
+    sizes = set()
+    for seed in range(200):
+        top, left, height, width = crop.window(400, 300, np.random.default_rng(seed).random(3))
+        assert height == width
+        assert 0 <= top <= 400 - height
+        assert 0 <= left <= 300 - width
+        sizes.add(height)
+    # 224 of 256 and 224 of 512 of the shortest side of 300.
+    assert (max(sizes), min(sizes)) <= (round(300 * 224 / 256), round(300 * 224 / 512) + 2)
+    assert crop.window(400, 300, np.array([0.0, 0, 0]))[2] == round(300 * 224 / 256)
+    assert crop.window(400, 300, np.array([0.9999, 0, 0]))[2] == round(300 * 224 / 512)
+
+
+def test_random_crop_of_an_image_of_that_size_is_a_plain_cut():
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 300, 3)).astype(np.uint8)
+    crop, draws, out = transforms.RandomCrop(224), np.array([0.3, 0.5, 0.9]), np.empty((224, 224, 3), np.uint8)
+    crop(pixels, draws, out)
+    top, left, _, _ = crop.window(256, 300, draws)
+    np.testing.assert_array_equal(out, pixels[top : top + 224, left : left + 224])
+    with pytest.raises(ValueError, match='of at least image_size 224'):
+        transforms.RandomCrop(224, (200, 256))
