@@ -25,6 +25,20 @@ def parameters(name: str, **sizes) -> int:
     return count(shapes(name, **sizes)['params'])
 
 
+def endpoints(name: str, size: int, train: bool = False, **sizes):
+    """The endpoints' shapes of a network of ten classes for images of `size` pixels."""
+    module = models.create(name, num_classes=10, **sizes)
+    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    keys = {'params': jax.random.key(0), 'dropout': jax.random.key(1)}
+    # Variables first: auxiliary heads exist at initialisation whatever the mode.
+    variables = jax.eval_shape(lambda x: module.init(keys, x), images)
+
+    def apply(variables, images):
+        return module.apply(variables, images, train=train, mutable=['batch_stats'], rngs=keys)[0][1]
+
+    return jax.eval_shape(apply, variables, images)
+
+
 # Every network and variant, small enough to differentiate in a moment: (name, sizes, image size). Options that do not
 # touch each other share a net.
 CIFAR = {'stem': 'cifar', 'width': 4, 'depth': 8}
