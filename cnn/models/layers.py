@@ -25,6 +25,8 @@ from cnn.ops.lrn import local_response_norm
 from cnn.ops.sampling import deformable_conv
 
 Dtype = Any
+
+
 def check_choice(what: str, value: str, known: Sequence[str]) -> None:
     """Raises ValueError, naming the nearest right choice, unless `value` is one of `known`."""
     if value not in known:
