@@ -16,9 +16,6 @@ from cnn.ops.conv_gradients import convolution, product
 
 Pair = tuple[int, int]
 
-# What is computed in float32 on the CPU.
-NARROW = jnp.float32, jnp.bfloat16, jnp.float16
-
 
 def conv(
     x: jax.Array,
@@ -41,9 +38,17 @@ def conv(
 
     Returns:
       `[B, H', W', C_out]` of the dtype of `x`, with H' = (H + top + bottom - dilation (kh - 1) - 1) // stride + 1.
+
+    Raises:
+      ValueError: where the channels of image, kernel and groups do not agree.
     """
+    strides, dilation, padding = tuple(strides), tuple(dilation), tuple(tuple(p) for p in padding)
+    if x.shape[-1] != kernel.shape[2] * groups or kernel.shape[3] % groups:
+        raise ValueError(f'a kernel {kernel.shape} in {groups} groups does not fit an image {x.shape}')
+    spans = [d * (k - 1) + 1 for d, k in zip(dilation, kernel.shape[:2], strict=True)]
+    fits = all(min(p) >= 0 and n + sum(p) >= s for n, p, s in zip(x.shape[1:3], padding, spans, strict=True))
     form = backend.form()
-    if form == 'plain' or x.dtype not in NARROW or x.dtype != kernel.dtype or 0 in (*x.shape, *kernel.shape):
+    if form == 'plain' or not fits or not _is_for_the_cpu_forms(x, kernel):
         return plain(x, kernel, strides=strides, padding=padding, dilation=dilation, groups=groups)
     if kernel.shape[:2] == (1, 1) and groups == 1:
         # A pointwise convolution is a matrix product.
@@ -52,18 +57,22 @@ def conv(
         x = x[:, :: strides[0], :: strides[1]]
         y = product(x.reshape(-1, x.shape[3]), kernel[0, 0], form == 'onednn')
         return y.reshape(*x.shape[:3], -1)
-    # Tuples, so that they are hashable.
-    strides, dilation, padding = tuple(strides), tuple(dilation), tuple(tuple(p) for p in padding)
     return convolution(x, kernel, strides, padding, dilation, groups, form == 'onednn')
 
 
 def dense(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`x` `[..., inputs]` times `kernel` `[inputs, outputs]`."""
     form = backend.form()
-    if form == 'plain' or x.dtype not in NARROW or x.dtype != kernel.dtype or 0 in (*x.shape, *kernel.shape):
+    if form == 'plain' or x.shape[-1] != kernel.shape[0] or not _is_for_the_cpu_forms(x, kernel):
         return x @ kernel
     y = product(x.reshape(-1, x.shape[-1]), kernel, form == 'onednn')
     return y.reshape(*x.shape[:-1], -1)
+
+
+def _is_for_the_cpu_forms(x, kernel) -> bool:
+    """Types that the CPU computes in float32; no empty arrays."""
+    narrow = x.dtype in (jnp.float32, jnp.bfloat16, jnp.float16)
+    return narrow and x.dtype == kernel.dtype and 0 not in (*x.shape, *kernel.shape)
 
 
 def plain(x, kernel, *, strides=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1) -> jax.Array:

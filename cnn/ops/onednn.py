@@ -49,6 +49,11 @@ def convolution(
         for n, p, d, k, s in zip(x.shape[1:3], padding, dilation, kernel.shape[:2], strides, strict=True)
     )
     shape = (x.shape[0], rows, cols, kernel.shape[outs])
+    # oneDNN ends the process where it is asked for what it cannot do.
+    if x.shape[3] != kernel.shape[ins] * groups or shape[3] % groups or min(min(p) for p in padding) < 0:
+        raise ValueError(f'no convolution of {x.shape} by {kernel.shape} in {groups} groups with padding {padding}')
+    if min(*x.shape, *kernel.shape, *shape) <= 0:
+        return jnp.zeros([max(n, 0) for n in shape], jnp.float32)
     return _call('__onednn$convolution', shape, {'onednn_conv_config': config}, x, kernel)
 
 
@@ -56,6 +61,10 @@ def convolution(
 def matmul(a: jax.Array, b: jax.Array, transpose_a: bool = False, transpose_b: bool = False) -> jax.Array:
     """Product of two float32 matrices, each transposed where asked; `vmap` runs one member after the other."""
     shape = (a.shape[1 if transpose_a else 0], b.shape[0 if transpose_b else 1])
+    if a.shape[0 if transpose_a else 1] != b.shape[1 if transpose_b else 0]:
+        raise ValueError(f'no product of {a.shape} and {b.shape}, transposed {transpose_a} and {transpose_b}')
+    if 0 in (*a.shape, *b.shape):
+        return jnp.zeros(shape, jnp.float32)
     config = {'transpose_a': transpose_a, 'transpose_b': transpose_b}
     return _call('__onednn$matmul', shape, {'onednn_matmul_config': config}, a, b)
 

@@ -184,6 +184,36 @@ def test_other_types_and_empty_batches_take_the_plain_form():
     np.testing.assert_array_equal(whole, expected(np.int32(x * 4), np.int32(kernel * 4), None, **options)[0])
 
 
+@pytest.mark.parametrize('form', FORMS)
+def test_what_does_not_fit_is_refused_or_empty(form):
+    """oneDNN would end the process."""
+    x, kernel, options = case('3x3')
+    with conv.lowering(form):
+        with pytest.raises(ValueError, match='does not fit'):
+            conv.conv(x[..., :3], kernel, **options)
+        with pytest.raises(ValueError, match='2 groups'):
+            conv.conv(x, kernel[:, :, :2, :5], **options | {'groups': 2})
+        with pytest.raises(TypeError):
+            conv.dense(jnp.asarray(x), jnp.asarray(kernel[0, 0][:3]))
+        assert conv.conv(x[:, :2], kernel, **options | {'padding': ((0, 0), (0, 0))}).shape == (2, 0, 4, 6)
+        cropped = conv.conv(x, kernel, **options | {'padding': ((-1, 1), (1, -2))})
+    want = expected(x[:, 1:, :-2], kernel, None, **options | {'padding': ((0, 1), (1, 0))})[0]
+    np.testing.assert_allclose(cropped, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_dense_and_its_gradients(form):
+    rng = np.random.default_rng(0)
+    x, kernel, g = (rng.normal(size=s).astype(np.float32) for s in ((2, 3, 5), (5, 4), (2, 3, 4)))
+    with conv.lowering(form):
+        y, vjp = jax.vjp(conv.dense, x, kernel)
+        dx, dkernel = vjp(g)
+        assert conv.dense(x[:0], kernel).shape == (0, 3, 4)
+    np.testing.assert_allclose(y, x @ kernel, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(dx, g @ kernel.T, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(dkernel, np.einsum('abi,abo->io', x, g), rtol=1e-5, atol=1e-5)
+
+
 def test_environment_chooses_the_form(monkeypatch):
     monkeypatch.setenv('CNN_LOWERING', 'plain')
     assert backend.form() == 'plain'
