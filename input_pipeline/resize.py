@@ -24,24 +24,25 @@ def resize_fast(image: np.ndarray, out: np.ndarray) -> None:
     if image.shape[:2] == (height, width):
         out[:] = image
         return
-    (taps_y, sigma_y), (taps_x, sigma_x) = _blur(image.shape[0] / height), _blur(image.shape[1] / width)
-    if taps_y > 1 or taps_x > 1:
-        image = cv2.GaussianBlur(
-            image, (taps_x, taps_y), sigmaX=sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REPLICATE
-        )
+    rows, columns = _blur(image.shape[0] / height), _blur(image.shape[1] / width)
+    if len(rows) > 1 or len(columns) > 1:
+        # A third cheaper than OpenCV's own Gaussian blur, which does the same.
+        image = cv2.sepFilter2D(image, -1, columns, rows, borderType=cv2.BORDER_REPLICATE)
     cv2.resize(image, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
 
 
-def _blur(shrinking: float) -> tuple[int, float]:
-    """Taps and sigma of the Gaussian of variance (s^2 - 1) / 6; one tap, which is none, where it gains little."""
+_NONE = np.ones(1, np.float32)
+
+
+def _blur(shrinking: float) -> np.ndarray:
+    """Taps, float32 `[1]`, `[3]` or `[5]`, of sum 1 and variance (s^2 - 1) / 6; one tap, none, where it gains little."""
     if shrinking < 1.2:
-        return 1, 1.0
+        return _NONE
     variance = (shrinking * shrinking - 1) / 6
     if variance > 0.5:
-        return 5, math.sqrt(variance)
-    # Three taps [a, 1 - 2a, a] have the variance 2a exactly; OpenCV makes them of exp(-1 / (2 sigma^2)) = a / (1 - 2a).
-    side = variance / 2
-    return 3, math.sqrt(-0.5 / math.log(side / (1 - 2 * side)))
+        return cv2.getGaussianKernel(5, math.sqrt(variance), cv2.CV_32F)[:, 0]
+    side = variance / 2  # [a, 1 - 2a, a] has the variance 2a
+    return np.array([side, 1 - variance, side], np.float32)
 
 
 def resize_and_cut(image: np.ndarray, height: int, width: int, top: int, left: int, out: np.ndarray) -> None:
