@@ -17,12 +17,14 @@ class Place(NamedTuple):
     """Where one of our modules lives in a state dict.
 
     `channels`: of the map that a dense layer flattens, 0 where it reads no map. `form`: 'dense' or 'conv' where the
-    other side always has that form, '' where it has ours.
+    other side always has that form, '' where it has ours; 'hwio' where its kernels lie as ours do. `flip`: the kernel
+    reads blue, green, red there, and red, green, blue here.
     """
 
     prefix: str
     channels: int = 0
     form: str = ''
+    flip: bool = False
 
 
 def grid(rows: int, channels: int) -> tuple[int, int]:

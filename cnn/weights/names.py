@@ -19,7 +19,8 @@ Path = tuple[str, ...]
 class Entry(NamedTuple):
     """One array of ours: its path from the collection down, its shape, and its key and form in the file.
 
-    `is_kernel`: it lies there in PyTorch's axis order, a dense one over a map of `cells` = (H, W).
+    `is_kernel`: it lies there in PyTorch's axis order, a dense one over a map of `cells` = (H, W). `flip`: its input
+    channels come there in the opposite order.
     """
 
     path: Path
@@ -28,6 +29,7 @@ class Entry(NamedTuple):
     cells: tuple[int, int] = (1, 1)
     form: str = ''
     is_kernel: bool = False
+    flip: bool = False
 
 
 def table_of(model: nn.Module) -> ModuleType | None:
@@ -66,7 +68,8 @@ def _entry(table: ModuleType, model: nn.Module, style: str, path: Path, shape: t
             cells = layout.grid(shape[0], place.channels)
         except ValueError as error:
             raise WeightsError(f'{"/".join(path)}: {error}') from error
-    return Entry(path, shape, key, cells, place.form, is_kernel=path[-1] == 'kernel')
+    kernel = path[-1] == 'kernel'
+    return Entry(path, shape, key, cells, place.form, kernel and place.form != 'hwio', kernel and place.flip)
 
 
 def detect(model: nn.Module, template: Mapping[str, Any], keys: Iterable[str]) -> str:

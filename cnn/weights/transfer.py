@@ -112,6 +112,7 @@ def save(path: str | os.PathLike, model: nn.Module, variables: Mapping[str, Any]
     arrays = {}
     for entry in names.entries(model, variables, style):
         array = np.asarray(flat[entry.path])
+        array = array[:, :, ::-1] if entry.flip else array
         arrays[entry.key] = layout.to_theirs(array, entry.cells, entry.form) if entry.is_kernel else array
         if style != names.NATIVE and entry.path[0] == 'batch_stats' and entry.path[-1] == 'var':
             # PyTorch's modules count batches; they are needed only where momentum is None.
@@ -133,6 +134,7 @@ def _convert(entries: list[names.Entry], arrays: Mapping[str, np.ndarray], shape
         if ours is None or ours.shape != entry.shape:
             mismatched.add(entry.path)
         else:
+            ours = ours[:, :, ::-1] if entry.flip else ours
             # A copy: the file's memory is not ours to donate.
             found[entry.path] = jax.device_put(np.array(ours, flat[entry.path].dtype, order='C'))
     return found, missing, mismatched

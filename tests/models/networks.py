@@ -68,6 +68,8 @@ TINY = {
     'vgg-bn-conv': ('vgg', SMALL | {'variant': '11', 'batch_norm': True, 'classifier': 'conv'}, 32),
     'googlenet': ('googlenet', SMALL | {'auxiliary': True, 'norm': 'none'}, 32),
     'googlenet-torchvision': ('googlenet', SMALL | {'variant': 'torchvision'}, 32),
+    'squeezenet': ('squeezenet', SMALL, 28),
+    'squeezenet-paper-linear': ('squeezenet', SMALL | {'variant': '1.0', 'stem': 'imagenet', 'relu_last': False}, 48),
     'densenet-bc': ('densenet', {'depth': 10, 'growth_rate': 4, 'stem': 'cifar'}, 16),
     'densenet-plain': ('densenet', {'depth': 7, 'growth_rate': 4, 'stem': 'cifar', 'bottleneck': False}, 16),
     'densenet-remat-no-norm': (

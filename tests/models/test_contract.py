@@ -109,7 +109,7 @@ def test_bfloat16_computes_in_bfloat16_beside_float32_parameters(name):
 
 
 def test_networks_are_found_by_name():
-    assert models.names() == ['alexnet', 'densenet', 'googlenet', 'resnet', 'vgg']
+    assert models.names() == ['alexnet', 'densenet', 'googlenet', 'resnet', 'squeezenet', 'vgg']
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,7 @@ def test_networks_are_found_by_name():
         ('vgg', {'variant': '17'}, "unknown vgg variant '17'"),
         ('vgg', {'classifier': 'dens'}, "did you mean 'dense'"),
         ('googlenet', {'variant': 'papr'}, "did you mean 'paper'"),
+        ('squeezenet', {'variant': '1.2'}, "unknown squeezenet variant '1.2'; did you mean '1.1'"),
         ('densenet', {'depth': 120}, 'the nearest are 121 and 161'),
         ('densenet', {'depth': 41, 'stem': 'cifar'}, 'the nearest are 40 and 46'),
         ('densenet', {'bottleneck': False}, "is for stem='cifar'"),

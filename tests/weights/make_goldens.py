@@ -1,4 +1,5 @@
-"""Makes the files of `golden/`; run by hand where PyTorch and torchvision are installed: `python make_goldens.py`.
+"""Makes the files of `golden/`; run by hand where PyTorch and torchvision are installed: `python make_goldens.py`,
+or with names of networks for these alone, beside what is there.
 
 For every network: the shapes of its state dict, and from weights and images filled by `rule.py` its logits and, of
 every layer with parameters, a summary (mean, root mean square, eight values) in the order of the forward pass.
@@ -28,6 +29,7 @@ NETWORKS = {
     'googlenet': (64, 2),
     **{f'resnet{depth}': (64, 2) for depth in (18, 34, 50, 101, 152)},
     **{f'densenet{depth}': (64, 2) for depth in (121, 161, 169, 201)},
+    **{f'squeezenet1_{minor}': (64, 2) for minor in (0, 1)},
 }
 
 
@@ -122,10 +124,14 @@ def make_layers() -> None:
 
 if __name__ == '__main__':
     FOLDER.mkdir(exist_ok=True)
-    make_torch_files()
-    make_layers()
     index, arrays = {}, {}
-    for name in NETWORKS:
+    if sys.argv[1:]:
+        arrays = dict(np.load(FOLDER / 'torchvision.npz'))
+        index = json.loads(arrays['index'].tobytes())
+    else:
+        make_torch_files()
+        make_layers()
+    for name in sys.argv[1:] or NETWORKS:
         shapes, layers, outputs = golden(name)
         index[name] = {'shapes': shapes, 'layers': list(layers)}
         arrays[f'{name}/layers'] = np.stack(list(layers.values()))

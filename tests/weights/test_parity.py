@@ -20,6 +20,7 @@ NETWORKS = {
     'alexnet': (('alexnet', {'variant': 'torchvision'}), 224, 2),
     'googlenet': (('googlenet', {'variant': 'torchvision', 'auxiliary': True}), 64, 2),
     **{f'densenet{d}': (('densenet', {'depth': d}), 64, 2) for d in (121, 161, 169, 201)},
+    **{f'squeezenet1_{d}': (('squeezenet', {'variant': f'1.{d}'}), 64, 2) for d in (0, 1)},
     **{f'resnet{d}': (('resnet', {'depth': d}), 64, 2) for d in (18, 34, 50, 101, 152)},
     **{
         f'vgg{d}{suffix}': (('vgg', {'variant': str(d), 'batch_norm': bool(suffix)}), 96, 1)
