@@ -72,8 +72,9 @@ def unwrap(tree: Any) -> dict[str, np.ndarray]:
     if not isinstance(tree, dict):
         return {}
     # Ports of Caffe's files keep a layer's kernel and bias in one list.
-    pairs = {k: v for k, v in tree.items() if isinstance(v, list | tuple) and len(v) == 2}
-    tree = tree | {f'{k}.{leaf}': v for k, pair in pairs.items() for leaf, v in zip(('weight', 'bias'), pair, strict=True)}
+    for name, pair in list(tree.items()):
+        if isinstance(pair, list | tuple) and len(pair) == 2:
+            tree = tree | {f'{name}.weight': pair[0], f'{name}.bias': pair[1]}
     arrays = {k: np.asarray(v) for k, v in tree.items() if isinstance(k, str) and hasattr(v, 'dtype')}
     while arrays and (prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in arrays)), None)):
         arrays = {k.removeprefix(prefix): v for k, v in arrays.items()}
