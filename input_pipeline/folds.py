@@ -139,7 +139,7 @@ def _derived(*place) -> int:
 def _fold(name, repeat, index, train, test):
     for part, indices in (('training', train), ('test', test)):
         if not len(indices):
-            raise ValueError(f'{name} has an empty {part} part: groups or times are too few or too unequal; take fewer folds')
+            raise ValueError(f'{name}: empty {part} part; groups or times are too few or too unequal for so many folds')
     return Fold(name, repeat, index, np.sort(np.asarray(train, np.int64)), np.sort(np.asarray(test, np.int64)))
 
 
