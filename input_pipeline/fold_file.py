@@ -120,7 +120,7 @@ def load(path: str, ids: Sequence[str]) -> list[Fold]:
             raise ValueError(f'{path}: {len(absent)} {text}: {", ".join(absent[:3])}{", ..." * (len(absent) > 3)}')
     folds = []
     for name, repeat, index, train, test in parts:
-        train, test = (np.sort(np.array([place[n] for n in names], np.int64)) for names in (train, test))
+        train, test = (np.unique(np.array([place[n] for n in names], np.int64)) for names in (train, test))
         if np.intersect1d(train, test).size:
             both = ids[int(np.intersect1d(train, test)[0])]
             raise ValueError(f'{path}: {both!r} is in the training and in the test part of {name}')
