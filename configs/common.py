@@ -137,7 +137,8 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
 
     c.input = ConfigDict()
     c.input.train_split = 'train'
-    # Channel means and deviations: dataset (its own), imagenet, or half (0.5 each: torchvision's GoogLeNet weights)
+    # Channel means and deviations: dataset (as published), imagenet, half (0.5 each: torchvision's GoogLeNet weights),
+    # or computed (over this run's training images, a fold's own in cross-validation)
     c.input.statistics = 'dataset'
     # auto, resident (the whole set on the device) or streaming
     c.input.mode = 'auto'

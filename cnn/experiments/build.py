@@ -65,20 +65,42 @@ def model(config, num_classes: int, replicas: Replicas | None = None):
     return models.create(name, num_classes=num_classes, dtype=settings.compute_dtype(config), **sizes)
 
 
-def task(config, info: Any, replicas: Replicas | None) -> Task:
-    """What the config learns on a data set with this `info`; without `replicas`, for use outside their axis."""
-    return _TASKS[config.task](config, info, replicas)
+def task(config, info: Any, replicas: Replicas | None, given: dict[str, Any] | None = None) -> Task:
+    """What the config learns on a data set with this `info`.
+
+    Args:
+      replicas: without them, for use outside their axis.
+      given: settings by path, and `mean` and `std`, that come as arrays and replace the config's (engine.py).
+    """
+    return _TASKS[config.task](config, info, replicas, given or {})
 
 
-def _classification(config, info, replicas) -> Classification:
-    a = config.augmentation
-    if info.task != 'classification':
-        raise UserError(f'{info.name} is a data set for {info.task}, not for classification')
+def statistics(config, info: Any, given: dict[str, Any]) -> tuple[Any, Any]:
+    """Each channel's mean and deviation that images are normalised by."""
     mean, std = {
         'dataset': (info.mean, info.std),
+        'computed': (info.mean, info.std),
         'imagenet': (datasets.IMAGENET_MEAN, datasets.IMAGENET_STD),
         'half': ((0.5,) * 3, (0.5,) * 3),
     }[config.input.statistics]
+    return given.get('mean', mean), given.get('std', std)
+
+
+def measured(config, train, pipeline) -> Any:
+    """The entry of a training source; with `input.statistics=computed`, with the statistics of its own images."""
+    if config.input.statistics != 'computed':
+        return train.info
+    images = getattr(pipeline, 'arrays', {}).get('image')
+    batches = [{'image': images}] if images is not None else plain_batches(config, train)
+    mean, std = input_pipeline.channel_statistics(batch['image'] for batch in batches)
+    return dataclasses.replace(train.info, mean=mean, std=std)
+
+
+def _classification(config, info, replicas, given) -> Classification:
+    a = config.augmentation
+    if info.task != 'classification':
+        raise UserError(f'{info.name} is a data set for {info.task}, not for classification')
+    mean, std = statistics(config, info, given)
     return Classification(
         model(config, info.num_classes, replicas),
         num_classes=info.num_classes,
@@ -96,7 +118,7 @@ def _classification(config, info, replicas) -> Classification:
             'mixup': a.mixup,
             'cutmix': a.cutmix,
         },
-        label_smoothing=config.loss.label_smoothing,
+        label_smoothing=given.get('loss.label_smoothing', config.loss.label_smoothing),
         dtype=settings.compute_dtype(config),
         ten_crop=config.image_size if config.evaluation.views == 'ten_crop' else 0,
         scales=config.evaluation.scales if config.evaluation.views == 'dense' else (),

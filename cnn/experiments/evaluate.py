@@ -18,9 +18,10 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     pipeline = build.evaluation_pipeline(config, source, replicas)
     variables, steps = initialise.trained(config, workdir, task, build.model(config, source.info.num_classes))
     if config.evaluation.recompute_statistics:
-        variables = exact_statistics(config, build.source(config, config.input.train_split), variables)
-    scorer = Scorer(task, pipeline, replicas)
-    scored = scorer(replicas.replicate(variables))
+        train_source = build.source(config, config.input.train_split)
+        variables = exact_statistics(config, train_source, train_source.info, variables)
+    scorer = Scorer(lambda _: task, pipeline, replicas)
+    (scored,) = scorer(replicas.replicate(variables))
     seconds = time.perf_counter() - started
     workdir.mkdir(parents=True, exist_ok=True)
     return report.finish(
@@ -36,8 +37,8 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     )
 
 
-def exact_statistics(config, train_source, variables: dict[str, Any]) -> dict[str, Any]:
+def exact_statistics(config, train_source, info, variables: dict[str, Any]) -> dict[str, Any]:
     """`variables` with normalisation statistics computed over the whole training set (training/statistics.py)."""
     plain = build.without_augmentation(config)
-    task = build.task(plain, train_source.info, None)
+    task = build.task(plain, info, None)
     return statistics.recompute(task, variables, build.plain_batches(plain, train_source))

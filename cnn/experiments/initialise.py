@@ -5,24 +5,12 @@ import pathlib
 from typing import Any
 
 import jax
-import numpy as np
 
 from cnn import weights
 from cnn.experiments.errors import UserError
 from cnn.tasks.base import Task
 from cnn.training.checkpoint import Checkpoints
 from input_pipeline import datasets
-
-
-def dummy_batch(image_size: int) -> dict[str, np.ndarray]:
-    """A batch of one black image, for shapes."""
-    return {
-        'image': np.zeros((1, image_size, image_size, 3), np.uint8),
-        'label': np.zeros(1, np.int32),
-        'mask': np.ones(1, np.float32),
-        'row': np.zeros(1, np.int32),
-        'index': np.zeros(1, np.int32),
-    }
 
 
 def variables(config, task: Task, module: Any) -> dict[str, Any]:
@@ -43,7 +31,7 @@ def trained(config, workdir: pathlib.Path, task: Task, module: Any) -> tuple[dic
 
 
 def _fresh(config, task: Task) -> dict[str, Any]:
-    return task.init(jax.random.key(config.seed), dummy_batch(config.image_size))
+    return task.init(jax.random.key(config.seed), task.dummy_batch(config.image_size))
 
 
 def _imported(config, task: Task, module: Any) -> tuple[dict[str, Any], int]:

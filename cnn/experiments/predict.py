@@ -30,7 +30,7 @@ def run(config, workdir: pathlib.Path, flags) -> list[dict[str, Any]]:
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, (path, image) in enumerate(images):
-        batch = {**initialise.dummy_batch(config.image_size), 'image': build.apply(transform, image)[None]}
+        batch = {**task.dummy_batch(config.image_size), 'image': build.apply(transform, image)[None]}
         probabilities = np.asarray(predict(variables, batch)['probabilities'][0])
         best = np.argsort(-probabilities, kind='stable')[:5]
         top = [{'class': names[i], 'label': int(i), 'probability': float(probabilities[i])} for i in best]

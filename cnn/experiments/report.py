@@ -20,12 +20,14 @@ def finish(
     wall_seconds: float,
     images_per_second: float,
     bad_examples: list[Any],
+    **more: Any,
 ) -> dict[str, Any]:
     """Writes `result.json`, draws the pictures and prints the result's line; returns the result.
 
     Args:
       scored: what the scorer returned for the final variables.
       source: gives the pictures their images, `image(i)`.
+      more: further fields of the result.
 
     With several processes the first one writes; the others return the same result.
     """
@@ -38,6 +40,7 @@ def finish(
         wall_seconds=wall_seconds,
         images_per_second=images_per_second,
         bad_examples=len(bad_examples),
+        **more,
     )
     if not processes.is_first():
         return result

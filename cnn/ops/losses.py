@@ -41,6 +41,7 @@ def softmax_cross_entropy(logits: jax.Array, targets: jax.Array, *, label_smooth
         right = (targets * jnp.where(targets > 0, logits, 0.0)).sum(-1)
         mass = targets.sum(-1)
     loss = mass * log_normalizer - right
-    if label_smoothing:
+    # A traced smoothing, as models trained side by side may have, is never left out.
+    if not isinstance(label_smoothing, int | float) or label_smoothing:
         loss = (1.0 - label_smoothing) * loss + label_smoothing * (log_normalizer - logits.mean(-1))
     return loss

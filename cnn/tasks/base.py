@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import flax.struct
 import jax
+import numpy as np
 
 Batch = dict[str, jax.Array]
 Variables = dict[str, Any]
@@ -37,6 +38,9 @@ class Collector(Protocol):
 class Task(Protocol):
     """Joins a network and a loss. Pure functions of their arguments, traced inside the compiled step."""
 
+    def dummy_batch(self, size: int) -> dict[str, np.ndarray]:
+        """A host batch of one empty example with images of this side (or series of this length), for shapes."""
+
     def init(self, key: jax.Array, batch: Batch) -> Variables:
         """`{'params': ..., 'batch_stats': ...}` for a batch of this shape."""
 
@@ -54,3 +58,13 @@ class Task(Protocol):
 
     def draw(self, folder: str, states: dict[str, Any], collector: Collector, source: Any) -> list[str]:
         """Writes the task's pictures for one evaluation into `folder`; returns their file names."""
+
+
+def dummy_images(size: int) -> dict[str, np.ndarray]:
+    """One black image `[1, size, size, 3]` with the fields that every batch has."""
+    return {
+        'image': np.zeros((1, size, size, 3), np.uint8),
+        'mask': np.ones(1, np.float32),
+        'row': np.zeros(1, np.int32),
+        'index': np.zeros(1, np.int32),
+    }

@@ -13,7 +13,7 @@ from cnn.metrics.base import Average
 from cnn.metrics.classification import ClassCounts, Confusion, top_k_hits
 from cnn.ops import augment, keys, losses
 from cnn.tasks.augmentation import Augmentation
-from cnn.tasks.base import Batch, LossOutput, Variables
+from cnn.tasks.base import Batch, LossOutput, Variables, dummy_images
 
 # GoogLeNet's auxiliary heads add 0.3 of their loss each (Szegedy et al. 2015, arXiv:1409.4842, section 5).
 AUXILIARY_HEADS = ('aux1_logits', 'aux2_logits')
@@ -58,7 +58,7 @@ class Classification:
     ):
         if class_names and len(class_names) != num_classes:
             raise ValueError(f'{len(class_names)} class names for {num_classes} classes; give one for each')
-        if not 0 <= label_smoothing < 1:
+        if isinstance(label_smoothing, int | float) and not 0 <= label_smoothing < 1:
             raise ValueError(f'label_smoothing is {label_smoothing!r}; give a share from 0 up to, but not including, 1')
         self.module = module
         self.num_classes = num_classes
@@ -69,6 +69,10 @@ class Classification:
         self.dtype = dtype
         self.confusion_limit = confusion_limit
         self.ten_crop, self.scales = ten_crop, tuple(scales)
+
+    def dummy_batch(self, size: int) -> dict[str, np.ndarray]:
+        """One black image of class 0."""
+        return {**dummy_images(size), 'label': np.zeros(1, np.int32)}
 
     def init(self, key: jax.Array, batch: Batch) -> Variables:
         """Fresh variables; in training mode, so that heads which only training reads have theirs too."""

@@ -12,16 +12,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn.metrics import base as metrics_base
 from cnn.training.state import TrainState
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss or gradient became NaN or infinite at `step` (0-based)."""
+    """The loss or gradient became NaN or infinite at `step` (0-based), in `members` where several models train."""
 
-    def __init__(self, step: int):
+    def __init__(self, step: int, members: tuple[int, ...] = ()):
         super().__init__(f'the loss or gradient is not finite at step {step}')
-        self.step = step
+        self.step, self.members = step, members
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,19 +60,24 @@ def fit(
     to_host: Callable[[Any], Any],
     place: Callable[[Any], Any],
     on_progress: Callable[[int], None],
-    on_log: Callable[[int, dict[str, float]], None],
+    on_log: Callable[[int, dict[str, Any]], None],
     evaluate: Callable[[TrainState, int], dict[str, float]],
     save: Callable[[TrainState, int, dict[str, float]], None],
     stopping: Callable[[int], bool],
+    tolerant: bool = False,
 ) -> tuple[TrainState, int]:
     """Advances `state` to `plan.total` or until `stopping(step)`, and then saves.
+
+    `state` is one model's, or that of several with a leading axis on every leaf: all stand at the same step.
 
     Args:
       batches: this process's batches from the state's step on.
       advance: runs one step per batch of the list.
       per_dispatch: how many batches at most to give it.
       to_host, place: copy a pytree from and to the devices.
+      on_log: is handed the window's metric states.
       save: is handed the last evaluation's metrics, or {} where none belongs to this step.
+      tolerant: of several models, those whose loss stays finite go on; only when none is left does it end.
 
     Returns:
       The state and its step.
@@ -81,7 +85,7 @@ def fit(
     Raises:
       NonFiniteLoss: at the first event after it, before anything of it is saved.
     """
-    step = int(to_host(state.step))
+    step = current_step(state, to_host)
     while step < plan.total:
         event = plan.next_event(step)
         count = min(per_dispatch, event - step)
@@ -90,28 +94,34 @@ def fit(
         on_progress(step)
         values: dict[str, float] = {}
         if plan.due(step, plan.log_every):
-            state = _log(state, step, to_host, place, on_log)
+            state = _log(state, step, to_host, place, on_log, tolerant)
         stop = step < plan.total and stopping(step)
         if plan.due(step, plan.evaluate_every):
-            _check_finite(state, to_host)
+            _check_finite(state, to_host, tolerant)
             values = evaluate(state, step)
         if stop or plan.due(step, plan.save_every):
-            _check_finite(state, to_host)
+            _check_finite(state, to_host, tolerant)
             save(state, step, values)
         if stop:
             break
     return state, step
 
 
-def _log(state, step, to_host, place, on_log) -> TrainState:
+def current_step(state: TrainState, to_host: Callable[[Any], Any]) -> int:
+    """The step of a state, the same for all models in it."""
+    return int(np.max(to_host(state.step)))
+
+
+def _log(state, step, to_host, place, on_log, tolerant) -> TrainState:
     """Hands the window's metrics out and starts the next window at zero."""
-    _check_finite(state, to_host)
+    _check_finite(state, to_host, tolerant)
     window = to_host(state.metrics)
-    on_log(step, metrics_base.compute(window))
+    on_log(step, window)
     return state.replace(metrics=place(jax.tree.map(np.zeros_like, window)))
 
 
-def _check_finite(state: TrainState, to_host) -> None:
-    bad = int(to_host(state.bad_step))
-    if bad >= 0:
-        raise NonFiniteLoss(bad)
+def _check_finite(state: TrainState, to_host, tolerant: bool) -> None:
+    bad = np.atleast_1d(to_host(state.bad_step))
+    failed = bad >= 0
+    if failed.all() if tolerant else failed.any():
+        raise NonFiniteLoss(int(bad[failed].min()), tuple(int(e) for e in np.flatnonzero(failed)))

@@ -74,13 +74,21 @@ def schedule(section: Any, learning_rate: float, total_steps: int, steps_per_epo
     return optax.join_schedules([rise, main], [warmup])
 
 
-def create(section: Any, rate: Callable) -> optax.GradientTransformation:
+def create(section: Any, rate: Callable, given: dict[str, Any] | None = None) -> optax.GradientTransformation:
     """The optimizer of a config's `optimizer` section at the learning rates `rate(step)`.
 
     SGD's weight decay is the papers' L2 term, added to the gradient before the momentum; AdamW's is decoupled; LARS
     (You et al. 2017, arXiv:1708.03888) leaves vectors out of its trust ratio. `decay_vectors=False` spares every
     vector (biases, normalisation scales) the decay. `rates` slows parameters by path: 'conv.*=0.1,fc=2'.
+
+    Args:
+      given: `optimizer.weight_decay` and `optimizer.momentum` as traced scalars instead of the section's: models that
+        are trained side by side differ in them. What is given is never left out, also where it is 0.
     """
+    given = given or {}
+    decay = given.get('optimizer.weight_decay', section.weight_decay)
+    momentum = given.get('optimizer.momentum', section.momentum or None)
+    decays = 'optimizer.weight_decay' in given or section.weight_decay
 
     def decayed(params):
         return jax.tree.map(lambda p: section.decay_vectors or p.ndim > 1, params)
@@ -89,16 +97,15 @@ def create(section: Any, rate: Callable) -> optax.GradientTransformation:
         return jax.tree.map(lambda p: p.ndim > 1, params)
 
     parts = [optax.clip_by_global_norm(section.clip_norm)] if section.clip_norm else []
-    decay = section.weight_decay
     if section.name == 'sgd':
-        if decay:
+        if decays:
             parts.append(optax.add_decayed_weights(decay, mask=decayed))
-        parts.append(optax.sgd(rate, momentum=section.momentum or None, nesterov=section.nesterov))
+        parts.append(optax.sgd(rate, momentum=momentum, nesterov=section.nesterov))
     elif section.name == 'adamw':
         betas = {'b1': section.beta1, 'b2': section.beta2, 'eps': section.epsilon}
         parts.append(optax.adamw(rate, **betas, weight_decay=decay, mask=decayed, nesterov=section.nesterov))
     else:
-        moving = {'momentum': section.momentum, 'nesterov': section.nesterov}
+        moving = {'momentum': 0.0 if momentum is None else momentum, 'nesterov': section.nesterov}
         parts.append(optax.lars(rate, decay, weight_decay_mask=decayed, trust_ratio_mask=matrices, **moving))
     if section.rates:
         parts.append(_scale_by_path(section.rates))

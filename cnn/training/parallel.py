@@ -43,6 +43,8 @@ class Replicas:
       ValueError: where fewer devices are at hand, or several processes are not to use all of theirs.
     """
 
+    members = None  # one model; `members.Members` says how many
+
     def __init__(self, device_count: int = 0, compiler_options: dict[str, Any] | None = None):
         self._compiler_options = compiler_options
         local = jax.local_devices()
@@ -78,6 +80,9 @@ class Replicas:
             lambda x: jax.make_array_from_process_local_data(self._replicated, x, x.shape), self.to_host(tree)
         )
 
+    # A model's own state and what models share lie alike here; for `members.Members` they do not.
+    place = replicate
+
     def shard(self, batch: Any) -> Any:
         """Splits this process's rows over its devices: `[b, ...] -> [devices, b / devices, ...]`, or as they are."""
         if self.axis_name is None:
@@ -106,23 +111,32 @@ class Replicas:
 
         return jax.tree.map(read, tree)
 
-    def compile(self, function: Callable, *, batched: tuple[int, ...], arguments: int, donate: tuple[int, ...] = ()):
+    def compile(
+        self,
+        function: Callable,
+        *,
+        batched: tuple[int, ...],
+        arguments: int,
+        donate: tuple[int, ...] = (),
+        shared: tuple[int, ...] = (),
+    ):
         """Compiles `function(*arguments)` over the replicas; its outputs are equal on all of them.
 
         Args:
           batched: positions of the arguments made by `shard`; the others are replicated.
           arguments: how many there are.
           donate: positions whose buffers the outputs may take.
+          shared: of no meaning here, where there is one model.
         """
         if self.axis_name is None:
             return jax.jit(function, donate_argnums=donate, compiler_options=self._compiler_options)
         in_axes = tuple(0 if i in batched else None for i in range(arguments))
-        mapped = jax.pmap(
-            function,
-            axis_name=AXIS,
-            in_axes=in_axes,
-            out_axes=None,
-            donate_argnums=donate,
-            devices=None if self.process_count > 1 else self.local_devices,
-        )
-        return mapped if not self._block else lambda *args: jax.block_until_ready(mapped(*args))
+        devices = None if self.process_count > 1 else self.local_devices
+        compiled = mapped(function, in_axes=in_axes, out_axes=None, donate=donate, devices=devices, axis_name=AXIS)
+        return compiled if not self._block else lambda *args: jax.block_until_ready(compiled(*args))
+
+
+def mapped(function: Callable, *, in_axes, out_axes, donate=(), devices=None, axis_name: str | None = None):
+    """`function` on each device with its part of the arguments: the one place where pmap is named."""
+    names = {} if axis_name is None else {'axis_name': axis_name}
+    return jax.pmap(function, in_axes=in_axes, out_axes=out_axes, donate_argnums=donate, devices=devices, **names)

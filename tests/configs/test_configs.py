@@ -6,7 +6,7 @@ import pathlib
 import jax
 import pytest
 
-from cnn.experiments import build, initialise, settings
+from cnn.experiments import build, settings
 from configs import common
 from input_pipeline import datasets
 
@@ -35,12 +35,12 @@ def test_it_builds_and_traces(name, dataset):
     settings.check(config)
     info = datasets.info(dataset)
     task = build.task(config, info, None)
-    batch = initialise.dummy_batch(config.image_size)
+    batch = task.dummy_batch(config.image_size)
     variables = jax.eval_shape(task.init, jax.random.key(0), batch)
     output = jax.eval_shape(task.loss, variables, batch, jax.random.key(0))
     assert output.total.shape == ()
     size = build.evaluation_transform(config).image_size
-    shown = initialise.dummy_batch(size)
+    shown = task.dummy_batch(size)
     assert jax.eval_shape(task.predict, variables, shown)['logits'].shape == (1, info.num_classes)
 
 

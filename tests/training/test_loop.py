@@ -32,7 +32,7 @@ def drive(total=10, log=3.0, evaluate=5.0, save=5.0, start=0, stop_at=None, bad_
         to_host=lambda x: x,
         place=lambda x: x,
         on_progress=lambda step: None,
-        on_log=lambda step, values: events.append(('log', step, values['loss'])),
+        on_log=lambda step, window: events.append(('log', step, window['loss'].compute('loss')['loss'])),
         evaluate=lambda state, step: events.append(('evaluate', step)) or {'accuracy': 1.0},
         save=lambda state, step, values: events.append(('save', step, values, float(state.metrics['loss'].count))),
         stopping=lambda step: step == stop_at,

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from cnn.experiments.train import advancer, frozen_leaves
+from cnn.experiments.engine import advancer, compiled_step, frozen_leaves
 from cnn.training import step as steps
 from cnn.training.parallel import Replicas
 from tests import tiny
@@ -35,7 +35,8 @@ def run(batches, *, devices=1, norm_axis=None, norm='batch', accumulate=1, freez
         ema_decay=ema,
         unroll=unroll,
     )
-    advance = advancer(one, replicas, {}, replicas.replicate(jax.random.key_data(key)), per_dispatch)
+    compiled = compiled_step(lambda *arguments: one(*arguments[:4]), replicas, per_dispatch)
+    advance = advancer(compiled, replicas, {}, replicas.replicate(jax.random.key_data(key)), {}, per_dispatch)
     for i in range(0, len(batches), per_dispatch):
         state = advance(state, batches[i : i + per_dispatch])
     return replicas.to_host(state)
