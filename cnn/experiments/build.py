@@ -42,18 +42,14 @@ def info(config, workdir: pathlib.Path) -> datasets.DatasetInfo:
 
 def num_classes(config) -> int:
     """The classes of the config's data set; the catalogue's are known without the data."""
-    if config.dataset.startswith('folder:'):
-        return source(config, config.input.train_split).info.num_classes
-    return datasets.info(config.dataset).num_classes
+    return input_pipeline.describe(config.dataset, config.input.train_split).num_classes
 
 
 def evaluation_split(config) -> str:
     """The split that scores: the config's, or the data set's own choice."""
     if config.evaluation.split != 'auto':
         return config.evaluation.split
-    if config.dataset.startswith('folder:'):
-        return source(config, config.input.train_split).info.evaluation_split
-    return datasets.info(config.dataset).evaluation_split
+    return input_pipeline.describe(config.dataset, config.input.train_split).evaluation_split
 
 
 def model(config, num_classes: int, replicas: Replicas | None = None):
@@ -98,8 +94,7 @@ def measured(config, train, pipeline) -> Any:
 
 def _classification(config, info, replicas, given) -> Classification:
     a = config.augmentation
-    if info.task != 'classification':
-        raise UserError(f'{info.name} is a data set for {info.task}, not for classification')
+    info.require('labels')
     mean, std = statistics(config, info, given)
     return Classification(
         model(config, info.num_classes, replicas),
@@ -162,30 +157,39 @@ def evaluation_transform(config):
     return transforms.evaluate(size, resize=resize)
 
 
-def train_pipeline(config, train, replicas: Replicas):
+def train_pipeline(config, train, devices):
     """Batches for training: resident where the set fits and needs no random crop by the host, else streaming."""
-    crop = config.augmentation.crop
+    resident, options = _training(config, train, devices)
+    kind = input_pipeline.Resident if resident else input_pipeline.Streaming
+    return kind(train, seed=config.seed, **options)
+
+
+def train_parts(config, source, parts, seeds, devices) -> list[Any]:
+    """A training pipeline for each part (places in the source), which share what is resident."""
+    resident, options = _training(config, source, devices)
+    return input_pipeline.train_parts(source, parts, seeds, resident=resident, **options)
+
+
+def _training(config, source, devices) -> tuple[bool, dict[str, Any]]:
+    """Whether training data is resident, and the options of its pipeline beside the seed."""
     a = config.augmentation
     sides = (a.resize_min, a.resize_max)
-    transform = transforms.train(config.image_size, crop=crop, scale=(a.min_area, 1.0), resize=sides)
-    replicas.check_batch(config.batch_size, parts=config.optimizer.accumulate_steps)
+    transform = transforms.train(config.image_size, crop=a.crop, scale=(a.min_area, 1.0), resize=sides)
+    devices.check_batch(config.batch_size, parts=config.optimizer.accumulate_steps)
     options = {
         'batch_size': config.batch_size,
-        'seed': config.seed,
         'host_transform': transform,
         'threads': config.input.threads,
         'max_bad_fraction': config.input.max_bad_fraction,
-        'process_index': replicas.process_index,
-        'process_count': replicas.process_count,
+        'process_index': devices.process_index,
+        'process_count': devices.process_count,
     }
     mode, limit = config.input.mode, config.input.resident_bytes
-    fits = not transform.draws and input_pipeline.Resident.fits(train, config.image_size, limit)
+    fits = not transform.draws and input_pipeline.Resident.fits(source, config.image_size, limit)
     if mode == 'resident' and not fits:
         why = 'its random crops are made by the host' if transform.draws else f'it needs over {limit} bytes'
         raise UserError(f'config.input.mode=resident does not suit {config.dataset}: {why}; use streaming')
-    if mode == 'resident' or (mode == 'auto' and fits):
-        return input_pipeline.Resident(train, **options)
-    return input_pipeline.Streaming(train, **options)
+    return mode == 'resident' or (mode == 'auto' and fits), options
 
 
 def plain_batches(config, source):
@@ -205,19 +209,28 @@ def without_augmentation(config):
     return plain
 
 
-def evaluation_pipeline(config, test, replicas: Replicas):
+def evaluation_pipeline(config, test, devices):
     """Batches that hold every example exactly once; iterate it as often as the set is scored."""
+    resident, options = _evaluation(config, test, devices)
+    return input_pipeline.evaluation_batches(test, resident=resident, **options)
+
+
+def evaluation_parts(config, source, parts, devices) -> list[Any]:
+    """Evaluation batches of each part (places in the source), which share what is resident."""
+    resident, options = _evaluation(config, source, devices)
+    return input_pipeline.evaluation_parts(source, parts, resident=resident, **options)
+
+
+def _evaluation(config, source, devices) -> tuple[bool, dict[str, Any]]:
     transform = evaluation_transform(config)
     resident = config.input.mode != 'streaming' and input_pipeline.Resident.fits(
-        test, transform.image_size, config.input.resident_bytes
+        source, transform.image_size, config.input.resident_bytes
     )
-    return input_pipeline.evaluation_batches(
-        test,
-        batch_size=settings.evaluation_batch(config, replicas),
-        host_transform=transform,
-        resident=resident,
-        threads=config.input.threads,
-        max_bad_fraction=config.input.max_bad_fraction,
-        process_index=replicas.process_index,
-        process_count=replicas.process_count,
-    )
+    return resident, {
+        'batch_size': settings.evaluation_batch(config, devices),
+        'host_transform': transform,
+        'threads': config.input.threads,
+        'max_bad_fraction': config.input.max_bad_fraction,
+        'process_index': devices.process_index,
+        'process_count': devices.process_count,
+    }
