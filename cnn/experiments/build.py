@@ -19,6 +19,8 @@ from input_pipeline import datasets, transforms
 
 # Written into the workdir by training, so that a trained network is of use without its data set.
 DATASET_FILE = 'dataset.json'
+# What weights from Caffe read: pixels from 0 to 255 less ImageNet's mean.
+CAFFE = (tuple(value / 255 for value in (123, 117, 104)), (1 / 255,) * 3)
 
 
 def replicas(config) -> Replicas:
@@ -78,6 +80,7 @@ def statistics(config, info: Any, given: dict[str, Any]) -> tuple[Any, Any]:
         'computed': (info.mean, info.std),
         'imagenet': (datasets.IMAGENET_MEAN, datasets.IMAGENET_STD),
         'half': ((0.5,) * 3, (0.5,) * 3),
+        'caffe': CAFFE,
     }[config.input.statistics]
     return given.get('mean', mean), given.get('std', std)
 

@@ -15,7 +15,7 @@ _CHOICES = {
     'schedule.name': optimizer.SCHEDULES,
     'augmentation.crop': ('none', 'pad', 'random', 'random_resized'),
     'evaluation.views': ('center', 'ten_crop', 'dense'),
-    'input.statistics': ('dataset', 'imagenet', 'half', 'computed'),
+    'input.statistics': ('dataset', 'imagenet', 'half', 'caffe', 'computed'),
     'input.mode': ('auto', 'resident', 'streaming'),
 }
 # Fields that must be above zero, and those that may also be zero.
