@@ -9,6 +9,6 @@ from input_pipeline.sources import describe, load
 from input_pipeline.statistics import channel_statistics
 
 __all__ = [
-    'Resident', 'SideBySide', 'Streaming', 'channel_statistics', 'describe', 'evaluation_batches', 'evaluation_parts', 'load',
-    'prepare', 'read_images', 'train_parts',
+    'Resident', 'SideBySide', 'Streaming', 'channel_statistics', 'describe', 'evaluation_batches', 'evaluation_parts',
+    'load', 'prepare', 'read_images', 'train_parts',
 ]  # fmt: skip

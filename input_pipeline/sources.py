@@ -4,6 +4,19 @@ from input_pipeline import datasets, digits, folder
 from input_pipeline.source import Source
 
 
+def describe(name: str, split: str) -> datasets.DatasetInfo:
+    """The entry of a data set: the catalogue's without any data; a person's own files have to be looked at.
+
+    Args:
+      name: as in `load`.
+      split: that of a person's own files to look at.
+
+    Raises:
+      ValueError: unknown data set; of a person's own files, as `load`.
+    """
+    return load(name, split).info if datasets.is_path(name) else datasets.info(name)
+
+
 def load(name: str, split: str, *, data_dir: str = '', manual_dir: str = '') -> Source:
     """Opens a split of a data set: a catalogue name (datasets.py) or `folder:PATH`.
 

@@ -1,7 +1,9 @@
 """Host transforms: from one example's image to uint8 `[S, S, 3]`. Geometry only; colour and flips are the device's.
 
 A transform is a frozen value, called as `transform(image, draws, out)` with the encoded file or array, as many uniform
-random numbers as it asks for, and the array to fill. What it does follows from these alone.
+random numbers as it asks for, and the array to fill. What it does follows from these alone; where the pixels went is
+what it returns, for boxes and masks to follow (targets.py). Those here cut a part out, as classifiers want it; those of
+canvas.py put the image into a rectangle, as detectors and segmentation want it.
 """
 
 import dataclasses
@@ -11,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from input_pipeline.decode import decode, decode_crop
+from input_pipeline.placement import Placement, of_window
 from input_pipeline.resize import resize_and_cut, resize_fast
 
 _TRIES = 10
@@ -19,11 +22,14 @@ _TRIES = 10
 class HostTransform(Protocol):
     """What a pipeline needs of a transform."""
 
-    image_size: int
+    image_size: int | tuple[int, int]  # of the output: a square's side, or height and width
     draws: int  # random numbers an example takes; 0 where the transform is deterministic
 
-    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> None:
-        """Fills `out`, uint8 `[image_size, image_size, 3]`, by `draws`, float64 in [0, 1). Raises UnreadableError."""
+    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> Placement:
+        """Fills `out`, uint8 `[image_size, image_size, 3]`, by `draws`, float64 in [0, 1); returns where pixels went.
+
+        Raises UnreadableError.
+        """
 
 
 def train(
@@ -79,7 +85,7 @@ class CentreCrop:
         if self.resize < self.image_size:
             raise ValueError(f'resize {self.resize} must be at least image_size {self.image_size}')
 
-    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> None:
+    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> Placement:
         pixels, size = decode(image), self.image_size
         height, width = pixels.shape[:2]
         short = min(height, width)
@@ -88,8 +94,9 @@ class CentreCrop:
         top, left = round((new_height - size) / 2), round((new_width - size) / 2)
         if short == self.resize:
             out[:] = pixels[top : top + size, left : left + size]
-            return
-        resize_and_cut(pixels, new_height, new_width, top, left, out)
+        else:
+            resize_and_cut(pixels, new_height, new_width, top, left, out)
+        return Placement(new_height / height, new_width / width, -top, -left, height, width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,9 +124,8 @@ class RandomCrop:
         size = max(1, round(self.image_size * min(height, width) / side))
         return int(y * (height - size + 1)), int(x * (width - size + 1)), size, size
 
-    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> None:
-        part, _ = decode_crop(image, lambda height, width: self.window(height, width, draws), self.image_size)
-        resize_fast(part, out)
+    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> Placement:
+        return _cut(image, lambda height, width: self.window(height, width, draws), self.image_size, out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +166,12 @@ class RandomResizedCrop:
             w = min(width, max(1, round(height * self.ratio[1])))
         return (height - h) // 2, (width - w) // 2, h, w
 
-    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> None:
-        part, _ = decode_crop(image, lambda height, width: self.window(height, width, draws), self.image_size)
-        resize_fast(part, out)
+    def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> Placement:
+        return _cut(image, lambda height, width: self.window(height, width, draws), self.image_size, out)
+
+
+def _cut(image: bytes | np.ndarray, window, size: int, out: np.ndarray) -> Placement:
+    """Resizes the part that `window(height, width)` chooses into `out`."""
+    part, window, (height, width) = decode_crop(image, window, size)
+    resize_fast(part, out)
+    return of_window(window, (size, size), height, width)

@@ -47,7 +47,7 @@ def _imported(config, task: Task, module: Any) -> tuple[dict[str, Any], int]:
 
 def _warn_of_contamination(config) -> None:
     """Weights from elsewhere may have been trained on the images they are now scored on."""
-    if not config.dataset.startswith('folder:') and (known := datasets.info(config.dataset).contamination):
+    if not datasets.is_path(config.dataset) and (known := datasets.info(config.dataset).contamination):
         logging.getLogger(__name__).warning('%s: %s', config.dataset, known)
 
 

@@ -8,7 +8,7 @@ from input_pipeline import datasets, preparation, prepared
 
 def run(config, _workdir: pathlib.Path, _flags=None) -> str | None:
     """Says what it will cost, then prepares; returns the prepared folder, or None where there is nothing to prepare."""
-    if config.dataset.startswith('folder:') or not datasets.info(config.dataset).tfds_name:
+    if datasets.is_path(config.dataset) or not datasets.info(config.dataset).tfds_name:
         print(f'{config.dataset} needs no preparation')
         return None
     sizes = preparation.archives(config.dataset)

@@ -86,7 +86,7 @@ def test_a_crop_is_the_crop_of_the_whole(photo, window):
     PIL.Image.fromarray(photo).convert('CMYK').save(cmyk, 'JPEG', quality=95)
     for image in (_pillow(photo), png.getvalue(), turned, cmyk.getvalue(), photo):
         whole, asked = decode(image), []
-        part, where = decode_crop(image, lambda h, w, seen=asked: seen.append((h, w)) or window, size=200)
+        part, where, _ = decode_crop(image, lambda h, w, seen=asked: seen.append((h, w)) or window, size=200)
         assert where == window
         np.testing.assert_array_equal(part, whole[top : top + height, left : left + width])
         assert asked == [whole.shape[:2]]
@@ -95,7 +95,7 @@ def test_a_crop_is_the_crop_of_the_whole(photo, window):
 def test_a_large_crop_comes_out_smaller_but_not_below_the_size(photo):
     data = simplejpeg.encode_jpeg(np.ascontiguousarray(photo), quality=95)
     for size, shrink in ((181, 1), (91, 1), (90, 2), (45, 4), (22, 8)):
-        part, where = decode_crop(data, lambda h, w: (0, 0, h, w), size=size)
+        part, where, _ = decode_crop(data, lambda h, w: (0, 0, h, w), size=size)
         assert where == (0, 0, 203 // shrink * shrink, 181 // shrink * shrink)
         assert part.shape[:2] == (203 // shrink, 181 // shrink)
         # Averages of blocks, to a few grey levels: the decoder scales in the frequency domain.
@@ -103,7 +103,7 @@ def test_a_large_crop_comes_out_smaller_but_not_below_the_size(photo):
         blocks = blocks.reshape(203 // shrink, shrink, 181 // shrink, shrink, 3).mean(axis=(1, 3))
         assert np.abs(part - blocks).mean() < 2
 
-    part, where = decode_crop(data, lambda h, w: (33, 21, 150, 151), size=70)
+    part, where, _ = decode_crop(data, lambda h, w: (33, 21, 150, 151), size=70)
     assert where == (32, 20, 150, 150)
-    whole, _ = decode_crop(data, lambda h, w: (0, 0, h, w), size=90)
+    whole, *_ = decode_crop(data, lambda h, w: (0, 0, h, w), size=90)
     np.testing.assert_array_equal(part, whole[16:91, 10:85])
