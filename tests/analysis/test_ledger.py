@@ -59,7 +59,7 @@ def test_an_outer_test_example_in_any_role_of_an_inner_fold_is_named(role):
     ledger = nested()
     # Example 9 is of the outer test part; in the inner fold it plays one role only.
     ledger.record('fold_0_inner_1', role, [9], within='fold_0')
-    with pytest.raises(LeakError, match='1 test example of fold_0 in the .* of fold_0_inner_1, within it, .*photo_09'):
+    with pytest.raises(LeakError, match=r'1 test example of fold_0 in the .* of fold_0_inner_1, within it, .*photo_09'):
         ledger.verify()
 
 
