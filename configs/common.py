@@ -138,7 +138,8 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     c.input = ConfigDict()
     c.input.train_split = 'train'
     # Channel means and deviations: dataset (as published), imagenet, half (0.5 each: torchvision's GoogLeNet weights),
-    # caffe (0 to 255 less the mean: SqueezeNet's authors' weights), or computed (over this run's training images, a fold's own in cross-validation)
+    # caffe (0 to 255 less the mean: SqueezeNet's authors' weights), or computed (over this run's training images, a
+    # fold's own in cross-validation)
     c.input.statistics = 'dataset'
     # auto, resident (the whole set on the device) or streaming
     c.input.mode = 'auto'
