@@ -1,8 +1,8 @@
-"""Device-side augmentation of whole batches: geometry, erasing, normalisation.
+"""Device-side augmentation of whole batches: views, erasing, normalisation.
 
 Pure functions: the key first, then images `[B, H, W, C]` and `row` int32 `[B]` (each example's row in the global
 batch), options keyword-only. What happens to an example depends on the key and its row, not on the batch around it.
-Colour is in cnn/ops/color.py, mixing of examples in cnn/ops/mixing.py.
+Flips and crops are in geometry.py, colour in color.py, policies in policies.py, mixing of examples in mixing.py.
 """
 
 import math
@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from cnn.ops import keys
+from cnn.ops import keys, resample
 
 
 def normalize(images: jax.Array, mean, std, *, dtype=jnp.float32) -> jax.Array:
@@ -22,28 +21,6 @@ def normalize(images: jax.Array, mean, std, *, dtype=jnp.float32) -> jax.Array:
     """
     mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
     return (images.astype(jnp.float32) * (1.0 / (255.0 * std)) - mean / std).astype(dtype)
-
-
-def random_flip(key: jax.Array, images: jax.Array, row: jax.Array, *, probability: float = 0.5) -> jax.Array:
-    """Mirrors each image left to right with the given probability; any dtype."""
-    flip = keys.uniforms(key, row, 1)[:, :, None, None] < probability
-    return jnp.where(flip, images[:, :, ::-1], images)
-
-
-def pad_and_crop(key: jax.Array, images: jax.Array, row: jax.Array, *, pad: int) -> jax.Array:
-    """Pads each side with `pad` zeros and cuts the original size back out at a random place; any dtype.
-
-    The augmentation of small images in He et al. 2016 (arXiv:1512.03385, section 4.2), with pad 4. Every offset from 0
-    to 2 `pad` is equally likely in both directions.
-    """
-    height, width, channels = images.shape[1:]
-    padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    offsets = jax.vmap(lambda k: jax.random.randint(k, (2,), 0, 2 * pad + 1))(keys.per_example(key, row))
-
-    def crop(image, offset):
-        return lax.dynamic_slice(image, (offset[0], offset[1], 0), (height, width, channels))
-
-    return jax.vmap(crop)(padded, offsets)
 
 
 def ten_crop(images: jax.Array, *, size: int) -> jax.Array:
@@ -75,11 +52,7 @@ def scaled_views(images: jax.Array, *, sizes: Sequence[int]) -> list[jax.Array]:
     """
     views = []
     for size in sizes:
-        scaled = images
-        if size != images.shape[1]:
-            shape = (images.shape[0], size, size, images.shape[3])
-            scaled = jax.image.resize(images.astype(jnp.float32), shape, 'bilinear', antialias=True)
-            scaled = jnp.clip(jnp.round(scaled), 0, 255).astype(jnp.uint8)
+        scaled = resample.resize(images, height=size, width=size)
         views.append(jnp.stack([scaled, scaled[:, :, ::-1]], axis=1))
     return views
 

@@ -36,17 +36,11 @@ def cutmix(key: jax.Array, images: jax.Array, targets: jax.Array, *, alpha: floa
     return _blend(images, targets, _outside_box(place_key, _beta(draw_key, alpha), images.shape[1:3]), mask)
 
 
-def mix(
-    key: jax.Array,
-    images: jax.Array,
-    targets: jax.Array,
-    *,
-    mixup_alpha: float = 0.0,
-    cutmix_alpha: float = 0.0,
-    switch: float = 0.5,
-    mask: jax.Array | None = None,
-):
-    """Mixup, cutmix, or per batch one of the two (cutmix with probability `switch`); an alpha of 0 turns one off."""
+def mix(key, images, targets, *, mixup_alpha: float = 0.0, cutmix_alpha: float = 0.0, switch: float = 0.5, mask=None):
+    """Mixup, cutmix, or per batch one of the two (cutmix with probability `switch`); an alpha of 0 turns one off.
+
+    Arguments and results as `mixup`.
+    """
     if not mixup_alpha and not cutmix_alpha:
         return images, targets
     if not cutmix_alpha:
