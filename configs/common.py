@@ -115,9 +115,21 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     # AlexNet's PCA lighting, standard deviation; 0.1 in the paper.
     c.augmentation.lighting = 0.0
     c.augmentation.color_jitter = 0.0
+    # A share of the colour circle, at most 0.5.
+    c.augmentation.hue = 0.0
+    # none, trivial (TrivialAugment, Müller and Hutter 2021), or rand (RandAugment, Cubuk et al. 2019) with so many
+    # operations of a strength of 0 to 30
+    c.augmentation.policy = 'none'
+    c.augmentation.policy_ops = 2
+    c.augmentation.policy_magnitude = 9
     c.augmentation.random_erasing = 0.0
     c.augmentation.mixup = 0.0
     c.augmentation.cutmix = 0.0
+    # With both on, the share of batches that take cutmix.
+    c.augmentation.mix_switch = 0.5
+    # Smaller images at first: '128@0.4,160@0.7' trains at 128 pixels for 0.4 of the steps, at 160 up to 0.7 of them, and
+    # then at image_size. For networks that take any size.
+    c.augmentation.progressive = ''
 
     c.evaluation = ConfigDict()
     c.evaluation.split = 'auto'
@@ -133,7 +145,7 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     c.evaluation.recompute_statistics = False
 
     c.checkpoint = ConfigDict({'every_epochs': 1.0, 'keep': 2, 'best_metric': 'accuracy'})
-    c.folds = ConfigDict({'kind': 'stratified', 'count': 5, 'repeats': 1, 'groups': '', 'layout': 'auto'})
+    c.folds = folds()
 
     c.input = ConfigDict()
     c.input.train_split = 'train'
@@ -144,6 +156,9 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     # auto, resident (the whole set on the device) or streaming
     c.input.mode = 'auto'
     c.input.resident_bytes = 2 * 1024**3
+    # With mode=resident, random and random_resized crops are cut on the device, out of central squares stored at this
+    # side; 0 for resize_max or image_size / 0.875. Streaming cuts them out of the whole images at full resolution.
+    c.input.resident_size = 0
     c.input.threads = 0
     c.input.max_bad_fraction = 0.01
     # Steps to one dispatch of a resident set; 0: 1 on the CPU, where convolutions in loops are slow, else 32.
@@ -152,6 +167,36 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     c.log_every_steps = 0
     if arg.preset == 'tiny':
         tiny(c)
+    return c
+
+
+def folds() -> ConfigDict:
+    """The section of `--mode=cross_validate`."""
+    c = ConfigDict()
+    # plain, stratified, grouped, stratified_grouped, repeated, leave_one_group_out, rolling, expanding
+    c.kind = 'stratified'
+    c.count = 5
+    c.repeats = 1
+    # file_prefix:REGEX or id:REGEX over the examples' names, or a CSV file of id,group; by time: their times
+    c.groups = ''
+    # By time: distinct times left out between training and test.
+    c.gap = 0
+    # An earlier run's folds.json, for the same folds again.
+    c.file = ''
+    # Models a fold, differing in their seed; a fold's value is their mean.
+    c.seeds = 1
+    # Settings to compare: 'optimizer.learning_rate=0.05,0.1;optimizer.weight_decay=1e-4,5e-4'
+    c.grid = ''
+    # Inner folds, of each fold's training part, that choose between the settings; 0: the folds themselves do.
+    c.inner = 0
+    # best, or one_standard_error: the earliest in the grid within one standard error of the best
+    c.rule = 'best'
+    # Afterwards the chosen settings on the whole split, and one look at the test split.
+    c.final = False
+    # stacked (all in one step), spread (a share a device), sequential; auto tries them
+    c.layout = 'auto'
+    # The most members to train together; 0 for all.
+    c.at_once = 0
     return c
 
 
