@@ -63,6 +63,11 @@ class DatasetInfo:
     manual_origin: str = ''
     contamination: str = ''
 
+    @property
+    def mean_pixel(self) -> tuple[int, int, int]:
+        """The mean as a pixel 0..255: what the canvas of a detector is filled with, to be zero once normalised."""
+        return tuple(round(255 * channel) for channel in self.mean)
+
     def require(self, what: str) -> None:
         """Raises ValueError where the data set does not provide `what`: `labels`, `boxes` or `masks`."""
         if what not in self.provides:
