@@ -1,7 +1,11 @@
 """Where a run's variables come from: the seed, a weights file, or another run's workdir."""
 
-import logging
+import functools
+import json
 import pathlib
+import re
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,6 +15,9 @@ from cnn.experiments.errors import UserError
 from cnn.tasks.base import Task
 from cnn.training.checkpoint import Checkpoints
 from input_pipeline import datasets
+
+# How the folders of ImageNet and what was made of it are named.
+_WORDNET = re.compile(r'n\d{8}')
 
 
 def variables(config, task: Task, module: Any) -> dict[str, Any]:
@@ -23,11 +30,22 @@ def variables(config, task: Task, module: Any) -> dict[str, Any]:
 def trained(config, workdir: pathlib.Path, task: Task, module: Any) -> tuple[dict[str, Any], int]:
     """The variables to score or predict with, and the step they are of (0 for a weights file).
 
-    They are those of `config.init_from` if given, else of the workdir's newest good checkpoint.
+    They are those of `config.init_from` if given, else of the workdir's newest good checkpoint; and the checkpoint's
+    where the workdir's run itself began from that `init_from`: the command that fine-tuned also scores and predicts.
     """
-    if config.init_from:
+    if config.init_from and not _began_from(workdir, config.init_from):
         return _imported(config, task, module)
+    if config.init_from:
+        warn_of_contamination(config, getattr(task, 'class_names', ()))
     return from_workdir(workdir, module, _fresh(config, task))
+
+
+def _began_from(workdir: pathlib.Path, init_from: str) -> bool:
+    """Whether the workdir holds a run that started from these weights and has come to a checkpoint."""
+    record = workdir / 'config.json'
+    if not record.is_file() or json.loads(record.read_text()).get('init_from') != init_from:
+        return False
+    return Checkpoints(workdir / 'checkpoints').latest_step() is not None
 
 
 def _fresh(config, task: Task) -> dict[str, Any]:
@@ -35,7 +53,7 @@ def _fresh(config, task: Task) -> dict[str, Any]:
 
 
 def _imported(config, task: Task, module: Any) -> tuple[dict[str, Any], int]:
-    _warn_of_contamination(config)
+    warn_of_contamination(config, getattr(task, 'class_names', ()))
     path = pathlib.Path(config.init_from)
     if not path.exists():
         raise UserError(f'config.init_from={config.init_from}: no such file or workdir')
@@ -45,10 +63,37 @@ def _imported(config, task: Task, module: Any) -> tuple[dict[str, Any], int]:
     return weights.load(path, module, template=fresh, replace_head=config.replace_head), 0
 
 
-def _warn_of_contamination(config) -> None:
-    """Weights from elsewhere may have been trained on the images they are now scored on."""
-    if not datasets.is_path(config.dataset) and (known := datasets.info(config.dataset).contamination):
-        logging.getLogger(__name__).warning('%s: %s', config.dataset, known)
+def warn_of_contamination(config, class_names: Sequence[str]) -> None:
+    """Prints, once a process, that weights from elsewhere may have been trained on the images they are now scored on.
+
+    Folders of classes are taken for ImageNet's where all are named by WordNet ids, as Stanford Dogs and imagenette are.
+    """
+    from_imagenet = datasets.info('stanford_dogs').contamination
+    if not datasets.is_path(config.dataset):
+        known = datasets.info(config.dataset).contamination
+        imagenets = known == from_imagenet
+    else:
+        imagenets = bool(class_names) and all(_WORDNET.match(name) for name in class_names)
+        known = f'classes named like {class_names[0]} are ImageNet\'s; if so, {from_imagenet}' if imagenets else ''
+    if known and (not imagenets or _may_know_imagenet(pathlib.Path(config.init_from))):
+        _print_once(f'warning: {config.dataset}: {known}')
+
+
+@functools.cache
+def _print_once(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _may_know_imagenet(path: pathlib.Path, depth: int = 8) -> bool:
+    """Whether weights may come from ImageNet: a file's may; a run's by its own record of where it began."""
+    record = path / 'config.json'
+    if not record.is_file() or not depth:
+        return True
+    config = json.loads(record.read_text())
+    if 'imagenet' in config.get('dataset', ''):
+        return True
+    begun = config.get('init_from', '')
+    return bool(begun) and _may_know_imagenet(pathlib.Path(begun), depth - 1)
 
 
 def from_workdir(workdir: pathlib.Path, module: Any, fresh: dict[str, Any], replace_head: bool = False):
