@@ -9,7 +9,7 @@ import numpy as np
 
 import input_pipeline
 from cnn import models
-from cnn.experiments import settings
+from cnn.experiments import recipe, settings
 from cnn.experiments.errors import UserError
 from cnn.ops import backend
 from cnn.tasks.base import Task
@@ -96,7 +96,6 @@ def measured(config, train, pipeline) -> Any:
 
 
 def _classification(config, info, replicas, given) -> Classification:
-    a = config.augmentation
     info.require('labels')
     mean, std = statistics(config, info, given)
     return Classification(
@@ -105,17 +104,7 @@ def _classification(config, info, replicas, given) -> Classification:
         mean=mean,
         std=std,
         class_names=info.class_names,
-        augmentation={
-            'flip': 0.5 if a.flip else 0.0,
-            'pad_and_crop': a.pad if a.crop == 'pad' else 0,
-            'brightness': a.color_jitter,
-            'contrast': a.color_jitter,
-            'saturation': a.color_jitter,
-            'lighting': a.lighting,
-            'random_erasing': a.random_erasing,
-            'mixup': a.mixup,
-            'cutmix': a.cutmix,
-        },
+        augmentation=recipe.device_fields(config),
         label_smoothing=given.get('loss.label_smoothing', config.loss.label_smoothing),
         dtype=settings.compute_dtype(config),
         ten_crop=config.image_size if config.evaluation.views == 'ten_crop' else 0,
@@ -188,9 +177,11 @@ def _training(config, source, devices) -> tuple[bool, dict[str, Any]]:
         'process_count': devices.process_count,
     }
     mode, limit = config.input.mode, config.input.resident_bytes
-    fits = not transform.draws and input_pipeline.Resident.fits(source, config.image_size, limit)
+    if recipe.cut_on_device(config):
+        options['host_transform'] = transform = transforms.evaluate(recipe.stored_size(config))
+    fits = not transform.draws and input_pipeline.Resident.fits(source, transform.image_size, limit)
     if mode == 'resident' and not fits:
-        why = 'its random crops are made by the host' if transform.draws else f'it needs over {limit} bytes'
+        why = f'at {transform.image_size} pixels it needs over {limit} bytes'
         raise UserError(f'config.input.mode=resident does not suit {config.dataset}: {why}; use streaming')
     return mode == 'resident' or (mode == 'auto' and fits), options
 
@@ -201,15 +192,6 @@ def plain_batches(config, source):
     for batch in input_pipeline.evaluation_batches(source, batch_size=size, host_transform=transform):
         real = batch['mask'] > 0
         yield {name: value[real] for name, value in batch.items()}
-
-
-def without_augmentation(config):
-    """A copy of the config whose task sees training images as they are."""
-    plain = config.copy_and_resolve_references()
-    plain.augmentation.crop, plain.augmentation.flip = 'none', False
-    for name in ('lighting', 'color_jitter', 'random_erasing', 'mixup', 'cutmix'):
-        plain.augmentation[name] = 0.0
-    return plain
 
 
 def evaluation_pipeline(config, test, devices):

@@ -4,7 +4,7 @@ import pathlib
 import time
 from typing import Any
 
-from cnn.experiments import build, initialise, report
+from cnn.experiments import build, initialise, recipe, report
 from cnn.experiments.scoring import Scorer
 from cnn.training import statistics
 
@@ -39,6 +39,6 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
 
 def exact_statistics(config, train_source, info, variables: dict[str, Any]) -> dict[str, Any]:
     """`variables` with normalisation statistics computed over the whole training set (training/statistics.py)."""
-    plain = build.without_augmentation(config)
+    plain = recipe.without_augmentation(config)
     task = build.task(plain, info, None)
     return statistics.recompute(task, variables, build.plain_batches(plain, train_source))

@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from cnn.experiments import recipe
 from cnn.experiments.errors import UserError, nearest
 from cnn.training import optimizer
 
@@ -67,6 +68,9 @@ def check(config) -> None:
     if any(b <= a for a, b in zip(config.schedule.milestones, config.schedule.milestones[1:], strict=False)):
         raise UserError(f'config.schedule.milestones={tuple(config.schedule.milestones)} must rise')
     optimizer.parse_rates(config.optimizer.rates)
+    recipe.stages(config, 1000)
+    if recipe.cut_on_device(config):
+        recipe.stored_size(config)
 
 
 def compute_dtype(config):
