@@ -18,6 +18,8 @@ from cnn.tasks.base import Batch, LossOutput, Variables, dummy_images
 # GoogLeNet's auxiliary heads add 0.3 of their loss each (Szegedy et al. 2015, arXiv:1409.4842, section 5).
 AUXILIARY_HEADS = ('aux1_logits', 'aux2_logits')
 AUXILIARY_WEIGHT = 0.3
+# Above so many the worst of them get a picture of their own.
+MANY_CLASSES = 20
 
 
 class Classification:
@@ -149,21 +151,33 @@ class Classification:
         return Collected()
 
     def draw(self, folder: str, states: dict[str, Any], collector: 'Collected', source: Any) -> list[str]:
-        """Writes `confusion.png` and, where `source.image(index)` gives uint8 `[H, W, 3]`, `mistakes.png`.
+        """Writes `confusion.png`, above twenty classes `class_accuracy.png`, and with a source the examples themselves.
+
+        Args:
+          source: gives `image(index)`, uint8 `[H, W, 3]`, for `mistakes.png` and `confused_pairs.png`; or None.
 
         Returns:
           The names of the files written.
         """
-        from cnn.plots import confusion, mistakes
+        from cnn.plots import class_accuracy, confused_pairs, confusion, mistakes
 
         names = self.class_names or tuple(str(i) for i in range(self.num_classes))
-        written = []
-        if isinstance(states.get('confusion'), Confusion):
-            confusion.draw(np.asarray(states['confusion'].matrix), names, os.path.join(folder, 'confusion.png'))
-            written.append('confusion.png')
+        state, written = states.get('confusion'), []
+
+        def to(file: str) -> str:
+            written.append(file)
+            return os.path.join(folder, file)
+
+        matrix = np.asarray(state.matrix) if isinstance(state, Confusion) else None
+        if matrix is not None:
+            confusion.draw(matrix, names, to('confusion.png'))
+        if state is not None and self.num_classes > MANY_CLASSES:
+            hits, counts = (np.diagonal(matrix), matrix.sum(1)) if matrix is not None else (state.hits, state.counts)
+            class_accuracy.draw(hits, counts, names, to('class_accuracy.png'))
         if source is not None:
-            mistakes.draw(collector.mistakes(), source.image, names, os.path.join(folder, 'mistakes.png'))
-            written.append('mistakes.png')
+            mistakes.draw(collector.mistakes(), source.image, names, to('mistakes.png'))
+            if matrix is not None:
+                confused_pairs.draw(matrix, collector.table(), source.image, names, to('confused_pairs.png'))
         return written
 
 

@@ -314,7 +314,8 @@ def test_draw_writes_the_pictures_it_names(tmp_path):
     states = {'confusion': Confusion(np.eye(CLASSES, dtype=np.int64))}
     source = Source()
     names = task.draw(str(tmp_path), states, collected(), source)
-    assert sorted(names) == sorted(os.listdir(tmp_path)) == ['confusion.png', 'mistakes.png']
+    assert sorted(names) == sorted(os.listdir(tmp_path)) == ['confused_pairs.png', 'confusion.png', 'mistakes.png']
+    # The mistakes; by the matrix no two classes were confused.
     assert source.asked == [4, 0, 1]
 
 
@@ -323,6 +324,14 @@ def test_draw_without_a_source_or_a_matrix_leaves_those_out(tmp_path):
     assert task.draw(str(tmp_path), {'confusion': Confusion(np.eye(CLASSES))}, collected(), None) == ['confusion.png']
     counts = {'confusion': ClassCounts(np.ones(CLASSES), np.ones(CLASSES))}
     assert task.draw(str(tmp_path), counts, task.collector(), Source()) == ['mistakes.png']
+
+
+@pytest.mark.parametrize('kept', [True, False])
+def test_many_classes_have_their_accuracies_drawn(tmp_path, kept):
+    task = Classification(Network(), num_classes=21, mean=MEAN, std=STD)
+    state = Confusion(np.eye(21, dtype=np.int64)) if kept else ClassCounts(np.ones(21), np.ones(21))
+    names = task.draw(str(tmp_path), {'confusion': state}, task.collector(), None)
+    assert names == ['confusion.png', 'class_accuracy.png'][not kept :]
 
 
 @pytest.mark.parametrize(
