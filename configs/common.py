@@ -193,6 +193,8 @@ def folds() -> ConfigDict:
     c.rule = 'best'
     # Afterwards the chosen settings on the whole split, and one look at the test split.
     c.final = False
+    # Look for images so alike that training on one flatters the score on the other.
+    c.near_duplicates = True
     # stacked (all in one step), spread (a share a device), sequential; auto tries them
     c.layout = 'auto'
     # The most members to train together; 0 for all.

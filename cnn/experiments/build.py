@@ -85,11 +85,14 @@ def statistics(config, info: Any, given: dict[str, Any]) -> tuple[Any, Any]:
     return given.get('mean', mean), given.get('std', std)
 
 
-def measured(config, train, pipeline) -> Any:
-    """The entry of a training source; with `input.statistics=computed`, with the statistics of its own images."""
+def measured(config, train, images: np.ndarray | None) -> Any:
+    """The entry of a training source; with `input.statistics=computed`, with the statistics of its own images.
+
+    Args:
+      images: uint8 `[N, H, W, 3]`, where they are in memory already.
+    """
     if config.input.statistics != 'computed':
         return train.info
-    images = getattr(pipeline, 'arrays', {}).get('image')
     batches = [{'image': images}] if images is not None else plain_batches(config, train)
     mean, std = input_pipeline.channel_statistics(batch['image'] for batch in batches)
     return dataclasses.replace(train.info, mean=mean, std=std)

@@ -20,6 +20,7 @@ MODES = {
     'train': 'train',
     'evaluate': 'evaluate',
     'predict': 'predict',
+    'cross_validate': 'cross_validate',
     'summarize': 'summarize',
     'prepare': 'prepare',
 }

@@ -20,6 +20,8 @@ def finish(
     wall_seconds: float,
     images_per_second: float,
     bad_examples: list[Any],
+    name: str = '',
+    pictures: bool = True,
     **more: Any,
 ) -> dict[str, Any]:
     """Writes `result.json`, draws the pictures and prints the result's line; returns the result.
@@ -27,6 +29,8 @@ def finish(
     Args:
       scored: what the scorer returned for the final variables.
       source: gives the pictures their images, `image(i)`.
+      name: of the member, where several are trained; its line begins with it.
+      pictures: whether to draw them.
       more: further fields of the result.
 
     With several processes the first one writes; the others return the same result.
@@ -44,14 +48,14 @@ def finish(
     )
     if not processes.is_first():
         return result
-    pictures = task.draw(str(workdir), states, collector, source)
+    drawn = task.draw(str(workdir), states, collector, source) if pictures else []
     if bad_examples:
         log.write_json(workdir / 'bad_examples.json', [bad._asdict() for bad in bad_examples])
-    if (workdir / 'metrics.jsonl').is_file():
+    if pictures and (workdir / 'metrics.jsonl').is_file():
         curves.draw(curves.read(workdir / 'metrics.jsonl'), str(workdir / 'curves.png'))
-        pictures = ['curves.png', *pictures]
+        drawn = ['curves.png', *drawn]
     log.write_json(workdir / 'result.json', result)
-    print(f'{line(metrics)}\n{workdir}: result.json, {", ".join(pictures)}')
+    print(f'{name}: {line(metrics)}' if name else f'{line(metrics)}\n{workdir}: {", ".join(["result.json", *drawn])}')
     return result
 
 

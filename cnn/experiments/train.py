@@ -35,10 +35,10 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     with WorkdirLock(workdir):
         pipeline = build.train_pipeline(config, train_source, devices)
         evaluation = build.evaluation_pipeline(config, test_source, devices)
-        info = build.measured(config, train_source, pipeline)
+        arrays = getattr(pipeline, 'arrays', {})
+        info = build.measured(config, train_source, arrays.get('image'))
         only = Member(config, workdir, train_source, test_source, info)
         plan, per_epoch = plan_of(config, len(train_source))
-        arrays = getattr(pipeline, 'arrays', {})
         engine = Engine(config, info, devices, total_steps=plan.total, steps_per_epoch=per_epoch, arrays=arrays)
         results = Training(engine, [only], workdir, pipeline, evaluation, plan).run()
     return results[0] if results else {}
@@ -72,6 +72,8 @@ class Training:
       pipeline, evaluation: batches, which carry the members' axis where the devices do.
       plan: when things happen.
       tolerant: members whose loss stays finite go on when another's does not.
+      pictures: whether to draw them at the end.
+      scored: each member's final score, once the run is done.
     """
 
     engine: Engine
@@ -81,6 +83,8 @@ class Training:
     evaluation: Any
     plan: loop.Plan
     tolerant: bool = False
+    pictures: bool = True
+    scored: list[Scored] = dataclasses.field(default_factory=list)
     _last_score: list[Scored] = dataclasses.field(default_factory=list)
 
     def run(self) -> list[dict[str, Any]]:
@@ -113,7 +117,7 @@ class Training:
                     progress.note(f'stopped at step {last} of {plan.total}; the same command goes on from there')
                     return []
                 speed = progress.images_per_second()
-            scored = self._final_score(state)
+            self.scored = self._final_score(state)
         bad_steps = np.atleast_1d(devices.to_host(state.bad_step))
         return [
             report.finish(
@@ -126,9 +130,11 @@ class Training:
                 wall_seconds=time.perf_counter() - started,
                 images_per_second=speed,
                 bad_examples=[*self.pipeline.bad_examples, *self.evaluation.bad_examples],
+                name=m.name,
+                pictures=self.pictures,
                 **({'diverged_at': int(bad)} if bad >= 0 else {}),
             )
-            for m, score, bad in zip(self.members, scored, bad_steps, strict=True)
+            for m, score, bad in zip(self.members, self.scored, bad_steps, strict=True)
         ]
 
     def _checkpoints(self) -> Checkpoints:

@@ -34,6 +34,9 @@ class Collector(Protocol):
     def compute(self) -> dict[str, float]:
         """Metrics that need the whole set; may be empty."""
 
+    def table(self) -> dict[str, Any]:
+        """Columns over the examples seen, `index` and what was predicted for each, sorted by `index`."""
+
 
 class Task(Protocol):
     """Joins a network and a loss. Pure functions of their arguments, traced inside the compiled step."""

@@ -3,6 +3,7 @@
 NaN and infinity are written as null, since JSON has no name for them.
 """
 
+import io
 import json
 import logging
 import math
@@ -38,6 +39,18 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes the file so that a reader, also after a crash, finds the old content or the new, never a part."""
     text = json.dumps(to_json(value), indent=2, allow_nan=False) + '\n'
     _replace(pathlib.Path(path), text.encode())
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    _replace(pathlib.Path(path), text.encode())
+
+
+def write_arrays(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
+    """Writes a compressed `.npz`, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    _replace(pathlib.Path(path), buffer.getvalue())
 
 
 def _replace(path: pathlib.Path, content: bytes) -> None:

@@ -1,0 +1,60 @@
+"""Settings to try: `optimizer.learning_rate=0.05,0.1;optimizer.weight_decay=1e-4,5e-4` as the configs of a grid."""
+
+import itertools
+from typing import Any
+
+from cnn.experiments.errors import UserError, nearest
+from cnn.experiments.settings import field
+
+
+def settings_of(config, text: str) -> list[dict[str, Any]]:
+    """Every combination of the values, fields by path, in the order of the text; `[{}]` for none.
+
+    Raises:
+      UserError: a field that is not there or named twice, no values, or one that is not of the field's type.
+    """
+    axes = {}
+    for item in filter(None, (part.strip() for part in text.split(';'))):
+        path, _, values = item.partition('=')
+        path = path.strip().removeprefix('config.')
+        if path in axes:
+            raise UserError(f'the grid names {path} twice')
+        axes[path] = [_typed(config, path, value.strip()) for value in values.split(',')]
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def _typed(config, path: str, text: str) -> Any:
+    try:
+        now = field(config, path)
+    except (KeyError, AttributeError, TypeError):
+        raise UserError(f'the grid names {path!r}, which the config lacks; {nearest(path, _paths(config))}') from None
+    if isinstance(now, bool):
+        if text.lower() not in ('true', 'false'):
+            raise UserError(f'the grid gives {path} the value {text!r}; it takes true or false')
+        return text.lower() == 'true'
+    try:
+        return type(now)(text)
+    except (TypeError, ValueError):
+        raise UserError(f'the grid gives {path} the value {text!r}; it takes {type(now).__name__}') from None
+
+
+def applied(config, values: dict[str, Any]) -> Any:
+    """A copy of the config with these fields."""
+    copy = config.copy_and_resolve_references()
+    with copy.unlocked():
+        for path, value in values.items():
+            section, _, last = path.rpartition('.')
+            (field(copy, section) if section else copy)[last] = value
+    return copy
+
+
+def name_of(values: dict[str, Any]) -> str:
+    """`learning_rate=0.1,weight_decay=0.0005`, or '' for no settings."""
+    return ','.join(f'{path.rpartition(".")[2]}={value}' for path, value in values.items())
+
+
+def _paths(config, prefix: str = '') -> list[str]:
+    found = []
+    for key, value in config.items():
+        found += _paths(value, f'{prefix}{key}.') if hasattr(value, 'items') else [prefix + key]
+    return found

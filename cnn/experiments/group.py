@@ -1,0 +1,198 @@
+"""Trains many models of one experiment on parts of one source: folds, seeds, settings, or all three together.
+
+Layouts: *stacked*, all at once in one compiled step on a device; *spread*, a share of them on each device; or
+*sequential*, one after another with the same compiled step, each over all devices. The numbers are the same in each.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import input_pipeline
+from cnn.experiments import build, layouts, train
+from cnn.experiments.engine import STATISTICS, TRACED, Engine
+from cnn.experiments.members import Member
+from cnn.experiments.settings import field
+from cnn.training import log
+from cnn.training.log import to_json
+
+# Members train for the same number of steps where their parts are as nearly of one size as this.
+SAME_SIZE = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One model to train: its settings, and places in the source that it is trained and tested on."""
+
+    name: str
+    config: Any
+    train: np.ndarray
+    test: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a part: `result` as in its `result.json`, `predictions` by column for its test examples."""
+
+    part: Part
+    result: dict[str, Any]
+    predictions: dict[str, np.ndarray]
+
+
+class Stopped(Exception):
+    """The run was asked to stop; what is saved goes on from there."""
+
+
+def run(
+    source: Any,
+    parts: Sequence[Part],
+    workdir: pathlib.Path,
+    *,
+    layout: str,
+    at_once: int = 0,
+    tolerant: bool = False,
+    pictures: bool = True,
+    note: Callable[[str], None] = print,
+) -> tuple[list[Outcome], str]:
+    """Trains every part, each with its record in `workdir/members/NAME`; those already finished there are not repeated.
+
+    Args:
+      layout: `stacked`, `spread`, `sequential`, or `auto`, which tries them for a few steps and says what it found.
+      at_once: the most members to train together; 0 for all.
+      tolerant: a member whose loss diverges does not end the others.
+      pictures: draw each member's, as a single run has them.
+      note: is told what was measured.
+
+    Returns:
+      (the outcomes in the order of the parts, the layout that was used).
+
+    Raises:
+      Stopped: on SIGTERM; the same call goes on from there.
+    """
+    outcomes, used = {}, set()
+    for alike in _alike(parts):
+        done = {part.name: found for part in alike if (found := _finished(part, workdir))}
+        outcomes |= done
+        left = [part for part in alike if part.name not in done]
+        if not left:
+            continue
+        unit = _Group(source, alike, workdir, note, {'tolerant': tolerant, 'pictures': pictures})
+        chosen = layouts.choose(unit, left, layout, at_once)
+        used.add(chosen.name)
+        for chunk in chosen.chunks(left):
+            outcomes |= {outcome.part.name: outcome for outcome in unit.train(chunk, chosen)}
+    return [outcomes[part.name] for part in parts], ', '.join(sorted(used)) or layout
+
+
+def _alike(parts: Sequence[Part]) -> list[list[Part]]:
+    """Parts whose settings differ in nothing that shapes a program, and whose training parts are of one size."""
+    groups: dict[str, list[Part]] = {}
+    for part in parts:
+        fixed = part.config.copy_and_resolve_references()
+        for name in ('seed', *TRACED):
+            section, _, last = name.rpartition('.')
+            (field(fixed, section) if section else fixed)[last] = 0
+        groups.setdefault(json.dumps(to_json(fixed.to_dict()), sort_keys=True), []).append(part)
+    found = []
+    for group in groups.values():
+        group = sorted(group, key=lambda part: len(part.train))
+        start = 0
+        for i in range(1, len(group) + 1):
+            if i == len(group) or len(group[i].train) > len(group[start].train) * (1 + SAME_SIZE):
+                found.append(sorted(group[start:i], key=parts.index))
+                start = i
+    return found
+
+
+class _Group:
+    """Parts of one shape, and what is compiled for them in each layout."""
+
+    def __init__(self, source, parts: Sequence[Part], workdir: pathlib.Path, note, options):
+        self.source, self.workdir, self.note, self._options = source, workdir, note, options
+        self.config = parts[0].config
+        self.plan, self.per_epoch = train.plan_of(self.config, float(np.mean([len(part.train) for part in parts])))
+        differing = {name for name in TRACED if len({field(part.config, name) for part in parts}) > 1}
+        measured = STATISTICS if self.config.input.statistics == 'computed' else ()
+        self.traced = (*sorted(differing), *measured)
+        self._parts, self._pieces = list(parts), {}
+        self._engines: dict[layouts.Layout, Engine] = {}
+
+    def pipelines(self, chunk: Sequence[Part], layout: 'layouts.Layout') -> tuple[Any, Any, list[Member]]:
+        """Training and evaluation batches of these parts, and the members."""
+        devices = layout.devices(self.config)
+        if layout.name not in self._pieces:
+            # Once for all parts, which share what is decoded.
+            seeds = [part.config.seed for part in self._parts]
+            batches = build.train_parts(self.config, self.source, [part.train for part in self._parts], seeds, devices)
+            scored = build.evaluation_parts(self.config, self.source, [part.test for part in self._parts], devices)
+            names = [part.name for part in self._parts]
+            self._pieces[layout.name] = dict(zip(names, zip(batches, scored, strict=True), strict=True))
+        pairs = [self._pieces[layout.name][part.name] for part in chunk]
+        members = [self._member(part, pair[0]) for part, pair in zip(chunk, pairs, strict=True)]
+        if devices.members is None:
+            return *pairs[0], members
+        return *(input_pipeline.SideBySide(kind) for kind in zip(*pairs, strict=True)), members
+
+    def _member(self, part: Part, pipeline) -> Member:
+        own, arrays = self.source.select(part.train), getattr(pipeline, 'arrays', {})
+        info = build.measured(self.config, own, arrays['image'][part.train] if 'image' in arrays else None)
+        place, test = folder(self.workdir, part), self.source.select(part.test)
+        return Member(part.config, place, own, test, info, part.name, self.source)
+
+    def engine(self, layout: 'layouts.Layout', pipeline, info) -> Engine:
+        """Compiled once for a layout."""
+        if layout not in self._engines:
+            self._engines[layout] = Engine(
+                self.config,
+                info,
+                layout.devices(self.config),
+                total_steps=self.plan.total,
+                steps_per_epoch=self.per_epoch,
+                arrays=getattr(pipeline, 'arrays', {}),
+                traced=self.traced,
+            )
+        return self._engines[layout]
+
+    def forget(self, but: 'layouts.Layout') -> None:
+        """Frees what other layouts hold on the devices."""
+        self._engines = {layout: engine for layout, engine in self._engines.items() if layout == but}
+
+    def train(self, chunk: Sequence[Part], layout: 'layouts.Layout') -> list[Outcome]:
+        """Trains a chunk to its end and keeps what it predicted."""
+        layout = layout.of(len(chunk))
+        pipeline, evaluation, members = self.pipelines(chunk, layout)
+        engine = self.engine(layout, pipeline, members[0].info)
+        alone = engine.devices.members is None
+        place = members[0].workdir if alone else self.workdir / 'members' / f'{chunk[0].name}_to_{chunk[-1].name}'
+        training = train.Training(engine, members, place, pipeline, evaluation, self.plan, **self._options)
+        results = training.run()
+        if not results:
+            raise Stopped
+        outcomes = []
+        for part, result, scored in zip(chunk, results, training.scored, strict=True):
+            predictions = scored.collector.table()
+            log.write_arrays(folder(self.workdir, part) / 'predictions.npz', predictions)
+            outcomes.append(Outcome(part, result, predictions))
+        return outcomes
+
+
+def folder(workdir: pathlib.Path, part: Part) -> pathlib.Path:
+    """Where a part's record goes."""
+    return workdir / 'members' / part.name
+
+
+def _finished(part: Part, workdir: pathlib.Path) -> Outcome | None:
+    """An earlier run's outcome of the same part, whole."""
+    place = folder(workdir, part)
+    try:
+        result = json.loads((place / 'result.json').read_text())
+        with np.load(place / 'predictions.npz') as arrays:
+            predictions = dict(arrays)
+    except (OSError, ValueError):
+        return None
+    return Outcome(part, result, predictions) if result['config'] == to_json(part.config.to_dict()) else None
+
