@@ -41,7 +41,7 @@ def draw(hits: np.ndarray, counts: np.ndarray, names: Sequence[str], path: str, 
     hits, counts = np.asarray(hits, np.int64), np.asarray(counts, np.int64)
     shown = worst(hits, counts, count)
     total = int((counts > 0).sum())
-    height = 0.9 + 0.27 * max(len(shown), 2)
+    height = 1.1 + 0.27 * max(len(shown), 2)
     with figure(path, 7.2, height) as canvas:
         axes = canvas.subplots()
         title = f'The {len(shown)} of {total:,} classes known least' if len(shown) < total else 'Accuracy by class'
@@ -69,6 +69,5 @@ def _bars(axes, hits, counts, names, shown):
     known = counts > 0
     mean = float((hits[known] / counts[known]).mean())
     axes.axvline(mean, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    axes.annotate(f'mean of the classes {mean:.1%}', (mean, 1), (3, 2), xycoords=('data', 'axes fraction'),
-                  textcoords='offset points', ha='center', fontsize=8, color=FAINT, annotation_clip=False)  # fmt: skip
+    axes.set_xlabel(f'dashed: mean of all classes, {mean:.1%}; lines: 95 % intervals', fontsize=8.5, color=FAINT)
     axes.set_ylim(len(shown) - 0.4, -0.6)

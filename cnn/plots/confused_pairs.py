@@ -9,7 +9,7 @@ from cnn.plots.figure import BLUE, FAINT, INK, ORANGE, figure, picture
 
 # Inches: a picture's side, the gap between two, and between the two classes, a row's heading, its captions, the title.
 _SIDE, _GAP, _BREAK, _HEAD, _LINES, _TITLE = 1.45, 0.14, 0.34, 0.5, 0.36, 0.5
-# Of each class: one known rightly and two taken for the other.
+# Of each class: one recognised and so many taken for the other.
 _WRONG = 2
 
 
@@ -41,8 +41,8 @@ def draw(
 ) -> None:
     """Writes `path` (PNG), a row for each of the `count` pairs confused most; says so where there are none.
 
-    A row has, from the outside in, a picture of either class that was known, most confident first, and towards the
-    middle those that were taken for the other class, most confident first.
+    A row has a half for each class: one picture that was recognised, then those taken for the other class, the most
+    confident of either first. So what was mistaken for a class stands beside that class.
 
     Args:
       matrix: integers `[C, C]`, rows true, columns predicted.
@@ -82,7 +82,7 @@ def _heading(canvas, top, width, height, matrix, names, pair):
 
 
 def _slots(table: Mapping[str, np.ndarray], pair: tuple[int, int]) -> list[int | None]:
-    """Rows of the table, left to right: a known, a taken for b ..., b taken for a ..., b known; None for no such."""
+    """Rows of the table, left to right: a right, a taken for b ..., b right, b taken for a ...; None for no such."""
     a, b = pair
 
     def best(true: int, predicted: int, count: int) -> list[int | None]:
@@ -90,7 +90,7 @@ def _slots(table: Mapping[str, np.ndarray], pair: tuple[int, int]) -> list[int |
         rows = rows[np.argsort(-np.asarray(table['confidence'])[rows], kind='stable')][:count]
         return [*map(int, rows)] + [None] * (count - len(rows))
 
-    return [*best(a, a, 1), *best(a, b, _WRONG), *best(b, a, _WRONG), *best(b, b, 1)]
+    return [*best(a, a, 1), *best(a, b, _WRONG), *best(b, b, 1), *best(b, a, _WRONG)]
 
 
 def _one(axes, row, image, names):
@@ -100,7 +100,7 @@ def _one(axes, row, image, names):
     axes.set_xlim(-0.5, side - 0.5)
     axes.set_ylim(height - 0.5, height - side - 0.5)
     right = int(row['label']) == int(row['prediction'])
-    line = 'known' if right else f'→ {text.shorten(names[int(row["prediction"])], 21)}'
+    line = 'right' if right else f'→ {text.shorten(names[int(row["prediction"])], 18)}'
     sure = f'{text.percent(float(row["confidence"]))} sure, no. {int(row["index"])}'
     style = text.style(fontsize=8.5, color=BLUE if right else ORANGE)
     axes.text(0, -0.05 / _SIDE, line, va='top', transform=axes.transAxes, **style)

@@ -6,7 +6,9 @@ Hangul is then spelt in Latin letters, the rest becomes a box.
 
 import contextlib
 import functools
+import re
 import unicodedata
+from collections.abc import Sequence
 
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
@@ -27,6 +29,8 @@ _EAST_ASIAN = (
 # The letter that such a font must have.
 _SAMPLE = '한'
 _BOX = '\u25a1'
+# Folders of ImageNet and of what was made of it.
+_WORDNET = re.compile(r'n\d{8}[-_ ]+(.+)')
 
 # Revised Romanization of Korean (2000), letter by letter, without its sound changes.
 _INITIAL, _MEDIAL, _FINAL = (
@@ -43,6 +47,16 @@ def shown(value) -> str:
     """`value` as one line of letters that the fonts of `properties` have."""
     text = unicodedata.normalize('NFC', str(value))
     return ''.join(_letter(c) for c in text).strip()
+
+
+def without_wordnet(names: Sequence[str]) -> tuple[str, ...]:
+    """Class names without the WordNet ids that all of them begin with: 'n02088364-beagle' -> 'beagle'.
+
+    Names of another kind, and names that could not be told apart any more, stay as they are.
+    """
+    found = [_WORDNET.fullmatch(name) for name in names]
+    short = tuple(match[1].replace('_', ' ') for match in found if match)
+    return short if len(set(short)) == len(names) else tuple(names)
 
 
 def width(text: str) -> int:

@@ -159,9 +159,9 @@ class Classification:
         Returns:
           The names of the files written.
         """
-        from cnn.plots import class_accuracy, confused_pairs, confusion, mistakes
+        from cnn.plots import class_accuracy, confused_pairs, confusion, mistakes, text
 
-        names = self.class_names or tuple(str(i) for i in range(self.num_classes))
+        names = text.without_wordnet(self.class_names) or tuple(str(i) for i in range(self.num_classes))
         state, written = states.get('confusion'), []
 
         def to(file: str) -> str:

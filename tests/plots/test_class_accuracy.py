@@ -29,7 +29,8 @@ def test_bars_and_words_belong_together(tmp_path, figures, words):
     axes = seen[0].axes[0]
     assert [bar.get_width() for bar in axes.patches] == [0.25, 0.75]
     assert [label.get_text() for label in axes.get_yticklabels()] == ['husky', 'dingo']
-    for expected in ('1 of 4', '3 of 4', 'The 2 of 3 classes known least', 'mean of the classes 66.7%'):
+    mean = 'dashed: mean of all classes, 66.7%; lines: 95 % intervals'
+    for expected in ('1 of 4', '3 of 4', 'The 2 of 3 classes known least', mean):
         assert expected in words(seen[0])
 
 

@@ -61,6 +61,12 @@ def test_a_font_that_was_removed_since_is_passed_over(monkeypatch, without_hangu
     assert text._families() == ('DejaVu Sans',)
 
 
+def test_wordnet_ids_are_left_out_where_all_names_have_one():
+    assert text.without_wordnet(['n02088364-beagle', 'n02089973-English_foxhound']) == ('beagle', 'English foxhound')
+    for names in (['n02088364-beagle', 'dingo'], ['n02012849-crane', 'n03126707-crane'], ['n02088364', 'n02089973'], []):
+        assert text.without_wordnet(names) == tuple(names)
+
+
 def test_one_line_without_controls():
     assert text.shown('line\nbreak\ttab\x00end') == 'line break tab end'
     assert text.shown('\u200bzero\u202e width') == 'zero width'
