@@ -82,6 +82,8 @@ def test_prediction_takes_any_size_and_writes_a_picture_each(trained, tmp_path, 
         probabilities = [top['probability'] for top in row['top']]
         assert probabilities == sorted(probabilities, reverse=True)
         assert 0 < sum(probabilities) <= 1 + 1e-6
+        assert row['heat_map']['class'] == row['top'][0]['class']
+        assert row['heat_map']['endpoint'] == 'conv4'
         assert (trained / row['picture']).read_bytes().startswith(b'\x89PNG')
 
 
