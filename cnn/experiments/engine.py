@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn.experiments import build, initialise, settings
+from cnn.experiments import build, initialise, recipe, settings
 from cnn.experiments.errors import UserError
 from cnn.experiments.scoring import Scorer
-from cnn.training import optimizer, step
+from cnn.training import loop, optimizer, step
 
 # Settings that members of one group may differ in, by their path in the config.
 TRACED = ('optimizer.learning_rate', 'optimizer.weight_decay', 'optimizer.momentum', 'loss.label_smoothing')
@@ -42,6 +42,7 @@ class Engine:
         # With a rate of 1 at its peak where each member brings its own.
         peak = 1.0 if 'optimizer.learning_rate' in self.traced else config.optimizer.learning_rate
         self._unit = optimizer.schedule(config.schedule, peak, total_steps, steps_per_epoch)
+        self._stages = recipe.stages(config, total_steps)
         self._frozen = None
         self._compiled = self._scorer = None
 
@@ -75,6 +76,7 @@ class Engine:
         # Shapes are found outside the mapped axis that synchronised batch norm needs.
         alone = build.task(config, self.info, None)
         variables = initialise.variables(config, alone, build.model(config, self.info.num_classes))
+        recipe.check_sizes(config, lambda c: build.task(c, self.info, None), variables, self._stages)
         self._frozen = frozen_leaves(config.optimizer.freeze, variables)
         metrics = step.zero_metrics(alone, variables, alone.dummy_batch(config.image_size), jax.random.key(0))
         given = {name: settings.field(config, name) for name in self.traced if name not in STATISTICS}
@@ -99,16 +101,22 @@ class Engine:
         key_data, given = self.devices.place(own)
         if self._compiled is None:
             self._compiled = self._compile()
-        return advancer(self._compiled, self.devices, self._resident, key_data, given, self.per_dispatch), given
+        advances = {
+            size: advancer(compiled, self.devices, self._resident, key_data, given, self.per_dispatch)
+            for size, compiled in self._compiled.items()
+        }
+        return recipe.in_stages(advances, self._stages, lambda s: loop.current_step(s, self.devices.to_host)), given
 
     def _compile(self):
-        c = self.config
+        """The step for each image size that training goes through."""
+        return {stage.size: self._compile_stage(recipe.at_stage(self.config, stage)) for stage in self._stages}
 
+    def _compile_stage(self, c):
         def one(state, resident, batch, key, given):
             peak = given.get('optimizer.learning_rate', 1.0)
             transform = optimizer.create(c.optimizer, lambda at: peak * self._unit(at), given)
             return step.train_step(
-                self.task(given),
+                build.task(c, self.info, self.devices, given),
                 transform,
                 frozen=self._frozen[0],
                 frozen_state=self._frozen[1],

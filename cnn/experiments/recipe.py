@@ -5,6 +5,9 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+import numpy as np
+
 from cnn.experiments.errors import UserError
 
 # Crops that the host draws, unless the data is resident.
@@ -118,6 +121,21 @@ def at_stage(config, stage: Stage):
     # The same share of the picture as at full size.
     a.resize_min, a.resize_max = (max(stage.size, round(side * ratio)) for side in (a.resize_min, a.resize_max))
     return copy
+
+
+def check_sizes(config, task_of: Callable[[Any], Any], variables: Any, stages: Sequence[Stage]) -> None:
+    """Raises a UserError where a stage would need variables of other shapes; nothing is computed."""
+    shapes = jax.tree.map(np.shape, variables)
+    for stage in stages:
+        if stage.size == config.image_size:
+            continue
+        task = task_of(at_stage(config, stage))
+        found = jax.eval_shape(task.init, jax.random.key(0), task.dummy_batch(stage.size))
+        if jax.tree.map(np.shape, found) != shapes:
+            raise UserError(
+                f'config.augmentation.progressive: at {stage.size} pixels the network has parameters of other shapes; '
+                'train one that pools over the whole image (resnet, densenet, googlenet)'
+            )
 
 
 def in_stages(advances: dict[int, Callable], stages: Sequence[Stage], step_of: Callable[[Any], int]) -> Callable:
