@@ -127,8 +127,11 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     c.augmentation.cutmix = 0.0
     # With both on, the share of batches that take cutmix.
     c.augmentation.mix_switch = 0.5
-    # Smaller images at first: '128@0.4,160@0.7' trains at 128 pixels for 0.4 of the steps, at 160 up to 0.7 of them, and
-    # then at image_size. For networks that take any size.
+    # Every image, in evaluation too, cut to its objects' boxes first, with this share of the sides as a margin.
+    c.augmentation.box_crop = False
+    c.augmentation.box_margin = 0.1
+    # Smaller images at first: '128@0.4,160@0.7' trains at 128 pixels for 0.4 of the steps, at 160 up to 0.7 of them,
+    # and then at image_size. For networks that take any size.
     c.augmentation.progressive = ''
 
     c.evaluation = ConfigDict()

@@ -7,9 +7,9 @@
 
 Arguments: dataset (stanford_dogs, or a folder with a folder a breed), model (resnet, densenet: depth=; vgg, googlenet,
 alexnet, squeezenet: variant=), from (a weights file or another run's workdir: fine-tune it, with a new classifier),
-box_crop (cut to the dog's box; needs a set with boxes), image_size, preset=tiny (without dataset=: on the embedded
-digits, to see that everything runs). Every image comes from ImageNet's training set: weights trained there have seen
-the test images too, and their accuracy says little about dogs they have not met; the run prints so.
+box_crop (every image cut to the dog's box; needs a set with boxes), image_size, preset=tiny (without dataset=: on the
+embedded digits, to see that everything runs). Every image comes from ImageNet's training set: weights trained there
+have seen the test images too, and their accuracy says little about dogs they have not met; the run prints so.
 
 Expected: nobody has trained on the full set with this code yet.
 """
@@ -41,6 +41,7 @@ def get_config(arg: str = ''):
         c.image_size = a.image_size or (64 if small else 224)
         c.augmentation.crop = 'random_resized'
         c.augmentation.flip = True
+    c.augmentation.box_crop = a.box_crop
     c.loss.label_smoothing = 0.1
     c.batch_size = 64
     c.evaluation.every_epochs = 5.0

@@ -15,7 +15,7 @@ from cnn.ops import backend
 from cnn.tasks.base import Task
 from cnn.tasks.classification import Classification
 from cnn.training.parallel import Replicas
-from input_pipeline import datasets, transforms
+from input_pipeline import box_crop, datasets, transforms
 
 # Written into the workdir by training, so that a trained network is of use without its data set.
 DATASET_FILE = 'dataset.json'
@@ -29,8 +29,10 @@ def replicas(config) -> Replicas:
 
 
 def source(config, split: str):
-    """One split of the config's data set, opened and checked."""
-    return input_pipeline.load(config.dataset, split, data_dir=config.data_dir, manual_dir=config.manual_dir)
+    """One split of the config's data set, opened and checked; with `augmentation.box_crop`, cut to the boxes."""
+    whole = input_pipeline.load(config.dataset, split, data_dir=config.data_dir, manual_dir=config.manual_dir)
+    a = config.augmentation
+    return box_crop.CroppedToBoxes(whole, a.box_margin) if a.get('box_crop') else whole
 
 
 def info(config, workdir: pathlib.Path) -> datasets.DatasetInfo:

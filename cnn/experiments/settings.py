@@ -26,7 +26,7 @@ _POSITIVE = ('image_size', 'batch_size', 'epochs', 'optimizer.accumulate_steps',
 _NOT_NEGATIVE = ('optimizer.learning_rate', 'optimizer.weight_decay', 'optimizer.clip_norm', 'schedule.warmup_epochs',
                  'devices', 'evaluation.batch_size', 'evaluation.resize', 'augmentation.mixup', 'augmentation.cutmix',
                  'augmentation.lighting', 'augmentation.pad', 'augmentation.resize_min', 'augmentation.resize_max',
-                 'augmentation.color_jitter', 'augmentation.hue', 'augmentation.policy_ops',
+                 'augmentation.color_jitter', 'augmentation.box_margin', 'augmentation.hue', 'augmentation.policy_ops',
                  'augmentation.policy_magnitude', 'input.threads', 'input.resident_size',
                  'input.steps_per_dispatch', 'input.resident_bytes', 'log_every_steps', 'seed')  # fmt: skip
 _FRACTIONS = ('optimizer.momentum', 'optimizer.beta1', 'optimizer.beta2', 'optimizer.ema_decay', 'loss.label_smoothing',
