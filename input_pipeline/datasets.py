@@ -110,6 +110,9 @@ CATALOGUE = {
             mask_names=('background', *'0123456789'),
             splits={'train': 'train', 'validation': 'validation', 'test': 'test'},
             evaluation_split='test',
+            # of the 2,000 training scenes
+            mean=(0.5036, 0.4957, 0.5016),
+            std=(0.1794, 0.1775, 0.1772),
             licence=_MNIST,
         ),
         DatasetInfo(

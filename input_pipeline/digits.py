@@ -22,6 +22,17 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
     return table[:, :784].astype(np.uint8).reshape(-1, 28, 28), table[:, 784]
 
 
+@functools.cache
+def ranked() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels and classes as above, and int64 `[5000]`: how many of the same class stand before each in the file."""
+    images, labels = _digits()
+    rank = np.zeros(len(labels), dtype=np.int64)
+    for label in range(10):
+        members = np.flatnonzero(labels == label)
+        rank[members] = np.arange(len(members))
+    return images, labels, rank
+
+
 def load(split: str) -> ArraySource:
     """Digits of a split as uint8 `[28, 28, 3]`, grey repeated three times.
 
@@ -29,11 +40,7 @@ def load(split: str) -> ArraySource:
     """
     info = datasets.info('mnist_5k')
     name = splits.native_name(info, splits.parse(split)[0])
-    images, labels = _digits()
-    rank = np.zeros(len(labels), dtype=np.int64)
-    for label in range(info.num_classes):
-        members = np.flatnonzero(labels == label)
-        rank[members] = np.arange(len(members))
+    images, labels, rank = ranked()
     chosen = np.flatnonzero((rank < TRAIN_PER_CLASS) == (name == 'train'))
     ids = [f'mnist_5k/{i:04d}' for i in chosen]
     kept = splits.sliced(split, labels[chosen], lambda i: ids[i])

@@ -1,6 +1,6 @@
 """From a data set's name to its source."""
 
-from input_pipeline import datasets, digits, folder
+from input_pipeline import datasets, digits, folder, scenes
 from input_pipeline.source import Source
 
 
@@ -33,6 +33,8 @@ def load(name: str, split: str, *, data_dir: str = '', manual_dir: str = '') -> 
         return folder.load(name, split)
     if name == 'mnist_5k':
         return digits.load(split)
+    if name == 'digit_scenes':
+        return scenes.load(split)
     datasets.info(name)
     from input_pipeline import prepared  # tfds takes half a second to import
 
