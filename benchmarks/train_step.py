@@ -185,8 +185,8 @@ def serve(steps: dict) -> None:
 class Contestant:
     """A process that does steps when asked."""
 
-    def __init__(self, name: str, network: str, script: str = __file__):
-        command = [sys.executable, script, f'--work={name}', f'--networks={network}']
+    def __init__(self, name: str, more: tuple[str, ...], script: str = __file__):
+        command = [sys.executable, script, f'--work={name}', *more]
         environment = os.environ | ({'CNN_LOWERING': 'plain'} if name == 'jax-plain' else {})
         if name == 'jax-plain' or name.startswith('torch'):
             environment.pop('GLIBC_TUNABLES', None)
@@ -209,7 +209,7 @@ class Contestant:
 
 def compare(network: str, names: list[str], kinds: list[str], rounds: int, script: str = __file__) -> list[dict]:
     """One row a contestant and kind: median and least milliseconds, first call, ratios to the base."""
-    contestants = {name: Contestant(name, network, script) for name in names}
+    contestants = {name: Contestant(name, (f'--networks={network}',), script) for name in names}
     # The first step compiles; the second settles allocators and caches.
     first = {(n, k): c.run(k, 2)[0] for (n, c), k in itertools.product(contestants.items(), kinds)}
     times: dict = {key: [] for key in first}
