@@ -97,7 +97,8 @@ def _magnitudes(shear, right, down, degrees, factor, bits) -> np.ndarray:
         'brightness': factor, 'color': factor, 'contrast': factor, 'sharpness': factor,
     }  # fmt: skip
     of = {name: share * most for name, most in greatest.items()}
-    of |= {'translate_x': np.floor(share * right), 'translate_y': np.floor(share * down)}
+    # What is whole but for rounding stays whole.
+    of |= {'translate_x': np.floor(share * right + 1e-9), 'translate_y': np.floor(share * down + 1e-9)}
     of |= {'posterize': 8 - np.round(share * bits), 'solarize': 255 * (1 - share)}
     return np.stack([of.get(name, np.zeros_like(share)) for name in OPERATIONS]).astype(np.float32)
 

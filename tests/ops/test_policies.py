@@ -104,7 +104,8 @@ def test_the_spaces_are_the_published_ones():
     assert nine['brightness'] == pytest.approx(0.27)
     assert nine['posterize'] == 7
     assert nine['solarize'] == pytest.approx(178.5)
-    assert nine['translate_y'] == 45
+    # 150 pixels in 30 steps: five each, whatever floats make of a thirtieth.
+    np.testing.assert_array_equal(rand[NAMES.index('translate_y')], np.arange(31) * 5)
 
 
 def test_every_operation_strength_and_sign_is_drawn_equally_often():
