@@ -36,9 +36,9 @@ def summary(
       n_train, n_test, kind, confidence: as for `interval`.
 
     Returns:
-      By metric: `mean`, `interval` (`[low, high]`, or None where no legitimate one exists), `interval_method` (how it
-      was found, or why there is none), `standard_error` (corrected, or None), `std` (of the folds, no interval);
-      and `confidence`, `n_folds`.
+      By metric: `values` (of each fold), `mean`, `interval` (`[low, high]`, or None where no legitimate one exists),
+      `interval_method` (how it was found, or why there is none), `standard_error` (corrected, or None), `std` (of the
+      folds, no interval); and `confidence`, `n_folds`.
 
     Raises:
       ValueError: no folds, a metric that one fold lacks, or a value that is not finite; fold and metric are named.
@@ -57,6 +57,7 @@ def summary(
         except ValueError as error:
             raise ValueError(f'{name} over the folds: {error}') from None
     return {
+        'values': {n: [float(fold[n]) for fold in metrics] for n in found},
         'mean': {n: i.mean for n, i in found.items()},
         'interval': {n: _ends(n, i) for n, i in found.items()},
         'interval_method': {n: i.method for n, i in found.items()},

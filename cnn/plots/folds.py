@@ -14,23 +14,23 @@ SHARES = ('accuracy', 'top5_accuracy', 'mean_class_accuracy', 'pixel_accuracy', 
 _ROW = 0.62
 
 
-def of_document(document: Mapping[str, Any], metric: str, name: str) -> dict[str, Any]:
-    """A setting for `draw` from what `folds.json` holds."""
-    return {
-        'name': name,
-        'values': [fold['metrics'][metric] for fold in document['folds']],
-        'mean': document['mean'][metric],
-        'interval': document['interval'][metric],
-        'method': document['interval_method'][metric],
-        'confidence': document['confidence'],
-    }
+def draw(document: Mapping[str, Any], metric: str, path: str) -> None:
+    """Writes `path` (PNG) from what `folds.json` holds: one row, or one for each of `settings_compared`."""
+    compared = document.get('settings_compared') or {'': document}
+    draw_settings([of_summary(summary, metric, name) for name, summary in compared.items()], path, metric=metric)
 
 
-def draw(settings: Sequence[Mapping[str, Any]], path: str, *, metric: str) -> None:
+def of_summary(summary: Mapping[str, Any], metric: str, name: str) -> dict[str, Any]:
+    """A setting for `draw_settings` from what `fold_statistics.summary` returned."""
+    keys = {'values': 'values', 'mean': 'mean', 'interval': 'interval', 'method': 'interval_method'}
+    return {'name': name, 'confidence': summary['confidence'], **{k: summary[v][metric] for k, v in keys.items()}}
+
+
+def draw_settings(settings: Sequence[Mapping[str, Any]], path: str, *, metric: str) -> None:
     """Writes `path` (PNG): a row a setting; a dot a fold, the mean as a bar, its interval as a line below the dots.
 
     Args:
-      settings: from `of_document`, or with the same keys: `name`, `values`, `mean`, `interval` (`[low, high]`, or None:
+      settings: from `of_summary`, or with the same keys: `name`, `values`, `mean`, `interval` (`[low, high]`, or None:
         then no line is drawn and `method` says why), `method`, `confidence`. Values that are not finite are left out.
       metric: what the values are; named ones are shown in per cent.
     """

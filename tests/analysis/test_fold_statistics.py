@@ -116,7 +116,7 @@ def test_the_summary_is_json_without_a_naive_interval():
     assert found['mean'] == pytest.approx({'accuracy': 0.92, 'loss': 0.08})
     assert found['interval']['accuracy'] == pytest.approx([0.92 - half, 0.92 + half], abs=1e-7)
     assert found['interval']['loss'] == pytest.approx([0.08 - half, 0.08 + half], abs=1e-7)
-    assert found['n_folds'] == 5
+    assert (found['n_folds'], found['values']['accuracy']) == (5, VALUES)
     sure = fold_statistics.summary([{'accuracy': v} for v in (1.0, 0.8)], n_train=1, n_test=1)
     assert sure['interval']['accuracy'] == [0.0, 1.0]
     by_time = fold_statistics.summary(metrics, n_train=80, n_test=20, kind='rolling')

@@ -22,7 +22,7 @@ def ink(axes):
 def test_every_fold_its_mean_and_its_interval_are_drawn(tmp_path, figures, words):
     seen = figures(folds)
     many = [setting(), setting('VGG', (0.8, 0.81, 0.82, 0.80), (0.7, 0.9))]
-    folds.draw(many, str(tmp_path / 'f.png'), metric='accuracy')
+    folds.draw_settings(many, str(tmp_path / 'f.png'), metric='accuracy')
     axes = seen[0].axes[0]
     dots = [sorted(line.get_xdata()) for line in axes.get_lines() if line.get_marker() == 'o']
     assert dots == [[0.9, 0.92, 0.94], [0.8, 0.8, 0.81, 0.82]]
@@ -38,7 +38,7 @@ def test_every_fold_its_mean_and_its_interval_are_drawn(tmp_path, figures, words
 def test_without_an_interval_none_is_drawn_and_the_reason_stands_there(tmp_path, figures, words):
     seen = figures(folds)
     one = setting(values=(2.0, 3.0), interval=None, method='none: rolling windows are no sample of one distribution')
-    folds.draw([one], str(tmp_path / 'f.png'), metric='mae')
+    folds.draw_settings([one], str(tmp_path / 'f.png'), metric='mae')
     assert ink(seen[0].axes[0]) == [[2.5, 2.5]]
     shown = words(seen[0])
     assert '2.5  no interval' in shown
@@ -48,7 +48,7 @@ def test_without_an_interval_none_is_drawn_and_the_reason_stands_there(tmp_path,
 
 def test_an_interval_of_another_kind_is_not_called_corrected(tmp_path, figures):
     seen = figures(folds)
-    folds.draw([setting(method='t over subjects')], str(tmp_path / 'f.png'), metric='loss')
+    folds.draw_settings([setting(method='t over subjects')], str(tmp_path / 'f.png'), metric='loss')
     assert seen[0].axes[0].get_title(loc='left') == 'loss: 3 folds, their mean and its 95 % interval'
 
 
@@ -59,17 +59,22 @@ def test_equal_values_do_not_hide_each_other():
     assert np.abs(folds._spread(np.full(50, 0.1))).max() <= 0.2
 
 
-def test_a_document_is_a_setting():
-    document = {
-        'folds': [{'metrics': {'loss': 1.0}}, {'metrics': {'loss': 2.0}}],
-        'mean': {'loss': 1.5},
-        'interval': {'loss': [0.0, 3.0]},
-        'interval_method': {'loss': 'm'},
+@pytest.mark.parametrize('names', [[], ['small', 'large']])
+def test_a_document_has_a_row_for_each_setting(tmp_path, figures, names):
+    seen = figures(folds)
+    summary = {
+        'values': {'loss': [1.0, 2.0], 'mae': [7.0, 8.0]},
+        'mean': {'loss': 1.5, 'mae': 7.5},
+        'interval': {'loss': [0.0, 3.0], 'mae': None},
+        'interval_method': {'loss': 'corrected t', 'mae': 'none: whatever'},
         'confidence': 0.9,
     }
-    assert folds.of_document(document, 'loss', 'a') == {
-        'name': 'a', 'values': [1.0, 2.0], 'mean': 1.5, 'interval': [0.0, 3.0], 'method': 'm', 'confidence': 0.9,
-    }  # fmt: skip
+    document = {**summary, 'settings_compared': {name: summary for name in names}}
+    folds.draw(document, 'loss', str(tmp_path / 'f.png'))
+    axes = seen[0].axes[0]
+    assert ink(axes).count([0.0, 3.0]) == max(1, len(names))
+    assert [t.get_text() for t in axes.get_yticklabels()] == (names or [''])
+    assert axes.get_title(loc='left') == 'loss: 2 folds, their mean and its corrected 90 % interval'
 
 
 @pytest.mark.parametrize(
@@ -86,5 +91,5 @@ def test_a_document_is_a_setting():
 )
 @pytest.mark.parametrize('metric', ['accuracy', 'loss'])
 def test_degenerate_folds_draw_without_a_warning(tmp_path, settings, metric):
-    folds.draw(settings, str(tmp_path / 'f.png'), metric=metric)
+    folds.draw_settings(settings, str(tmp_path / 'f.png'), metric=metric)
     assert (tmp_path / 'f.png').exists()
