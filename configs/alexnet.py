@@ -13,19 +13,14 @@ from configs import common
 def get_config(arg: str = ''):
     """See the file's docstring."""
     a = common.parse_arg(arg, variant='paper', towers=2)
-    small = a.dataset in common.SMALL_IMAGES or 0 < a.image_size <= 64
+    small = common.small_images(a)
     model = {'name': 'alexnet', 'variant': a.variant, 'towers': a.towers, 'stem': 'small' if small else 'imagenet',
              'width': 0.0, 'lrn': '', 'overlapping': True, 'dropout': 0.5, 'init': ''}  # fmt: skip
     c = common.base(a, model=model, small=small)
     c.optimizer.weight_decay = 5e-4
     if small:
         # No batch norm holds the scale here: the rate of the full net, and its half as drop.
-        c.epochs = 12.0
-        c.optimizer.learning_rate = 0.02
-        c.schedule.warmup_epochs = 1.0
-        c.augmentation.crop = 'pad'
-        c.augmentation.pad = 2
-        c.augmentation.flip = a.dataset != 'mnist_5k'
+        common.small_recipe(c, epochs=12.0, learning_rate=0.02)
     else:
         # The paper prints 224; its strides and the released nets need 227. BVLC's solver: 450,000 steps of 256, the
         # rate divided by ten every 100,000.

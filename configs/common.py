@@ -74,102 +74,122 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     # Each replica normalises by its own batch, or all by the global one.
     c.batch_norm = ConfigDict({'synchronised': False})
 
-    c.optimizer = ConfigDict()
-    c.optimizer.name = 'sgd'
-    c.optimizer.learning_rate = 0.1
-    c.optimizer.momentum = 0.9
-    c.optimizer.nesterov = False
-    c.optimizer.beta1 = 0.9
-    c.optimizer.beta2 = 0.999
-    c.optimizer.epsilon = 1e-8
-    c.optimizer.weight_decay = 1e-4
-    # Whether biases and normalisation scales decay too, as in the papers.
-    c.optimizer.decay_vectors = True
-    c.optimizer.clip_norm = 0.0
-    c.optimizer.accumulate_steps = 1
-    c.optimizer.ema_decay = 0.0
-    # A regular expression over parameter paths (conv2_1/conv1/kernel): what it finds stays as it is.
-    c.optimizer.freeze = ''
-    # Learning rates by path: 'conv.*=0.1,fc=2'.
-    c.optimizer.rates = ''
-
-    c.schedule = ConfigDict()
-    c.schedule.name = 'cosine'
-    c.schedule.warmup_epochs = 0.0
-    c.schedule.milestones = (30.0, 60.0, 80.0)
-    c.schedule.factor = 0.1
-    c.schedule.decay_epochs = 1.0
-    c.schedule.final_fraction = 0.0
-
+    c.optimizer = _optimizer()
+    c.schedule = _schedule()
     c.loss = ConfigDict({'label_smoothing': 0.0})
 
-    c.augmentation = ConfigDict()
-    # none, pad (zeros, then a random crop back), random (of the image resized to resize_min..resize_max, as AlexNet and
-    # VGG), random_resized (Szegedy et al. 2015)
-    c.augmentation.crop = 'none' if small else 'random_resized'
-    c.augmentation.pad = 4
-    c.augmentation.min_area = 0.08
-    c.augmentation.resize_min = 256
-    c.augmentation.resize_max = 256
-    c.augmentation.flip = not small
-    # AlexNet's PCA lighting, standard deviation; 0.1 in the paper.
-    c.augmentation.lighting = 0.0
-    c.augmentation.color_jitter = 0.0
-    # A share of the colour circle, at most 0.5.
-    c.augmentation.hue = 0.0
-    # none, trivial (TrivialAugment, Müller and Hutter 2021), or rand (RandAugment, Cubuk et al. 2019) with so many
-    # operations of a strength of 0 to 30
-    c.augmentation.policy = 'none'
-    c.augmentation.policy_ops = 2
-    c.augmentation.policy_magnitude = 9
-    c.augmentation.random_erasing = 0.0
-    c.augmentation.mixup = 0.0
-    c.augmentation.cutmix = 0.0
-    # With both on, the share of batches that take cutmix.
-    c.augmentation.mix_switch = 0.5
-    # Every image, in evaluation too, cut to its objects' boxes first, with this share of the sides as a margin.
-    c.augmentation.box_crop = False
-    c.augmentation.box_margin = 0.1
-    # Smaller images at first: '128@0.4,160@0.7' trains at 128 pixels for 0.4 of the steps, at 160 up to 0.7 of them,
-    # and then at image_size. For networks that take any size.
-    c.augmentation.progressive = ''
-
-    c.evaluation = ConfigDict()
-    c.evaluation.split = 'auto'
-    c.evaluation.every_epochs = 1.0
-    c.evaluation.batch_size = 0
-    # The shorter side before the central crop of image_size; 0 for image_size / 0.875 on large images.
-    c.evaluation.resize = 0
-    # center; ten_crop: corners, centre and their mirror images, probabilities averaged (AlexNet, section 4.1); dense:
-    # the whole central square and its mirror image at each of `scales` (VGG, section 3.2, has whole rectangles)
-    c.evaluation.views = 'center'
-    c.evaluation.scales = ()
-    # Batch norm's statistics recomputed over the training set before the final score, as the ResNet authors did.
-    c.evaluation.recompute_statistics = False
-
+    c.augmentation = _augmentation(small)
+    c.evaluation = _evaluation()
     c.checkpoint = ConfigDict({'every_epochs': 1.0, 'keep': 2, 'best_metric': 'accuracy'})
     c.folds = folds()
 
-    c.input = ConfigDict()
-    c.input.train_split = 'train'
-    # Channel means and deviations: dataset (as published), imagenet, half (0.5 each: torchvision's GoogLeNet weights),
-    # caffe (0 to 255 less the mean: SqueezeNet's authors' weights), or computed (over this run's training images, a
-    # fold's own in cross-validation)
-    c.input.statistics = 'dataset'
-    # auto, resident (the whole set on the device) or streaming
-    c.input.mode = 'auto'
-    c.input.resident_bytes = 2 * 1024**3
-    # With mode=resident, random and random_resized crops are cut on the device, out of central squares stored at this
-    # side; 0 for resize_max or image_size / 0.875. Streaming cuts them out of the whole images at full resolution.
-    c.input.resident_size = 0
-    c.input.threads = 0
-    c.input.max_bad_fraction = 0.01
-    # Steps to one dispatch of a resident set; 0: 1 on the CPU, where convolutions in loops are slow, else 32.
-    c.input.steps_per_dispatch = 0
-
+    c.input = _input()
     c.log_every_steps = 0
     if arg.preset == 'tiny':
         tiny(c)
+    return c
+
+
+def _optimizer() -> ConfigDict:
+    c = ConfigDict()
+    c.name = 'sgd'
+    c.learning_rate = 0.1
+    c.momentum = 0.9
+    c.nesterov = False
+    c.beta1 = 0.9
+    c.beta2 = 0.999
+    c.epsilon = 1e-8
+    c.weight_decay = 1e-4
+    # Whether biases and normalisation scales decay too, as in the papers.
+    c.decay_vectors = True
+    c.clip_norm = 0.0
+    c.accumulate_steps = 1
+    c.ema_decay = 0.0
+    # A regular expression over parameter paths (conv2_1/conv1/kernel): what it finds stays as it is.
+    c.freeze = ''
+    # Learning rates by path: 'conv.*=0.1,fc=2'.
+    c.rates = ''
+    return c
+
+
+def _schedule() -> ConfigDict:
+    c = ConfigDict()
+    c.name = 'cosine'
+    c.warmup_epochs = 0.0
+    c.milestones = (30.0, 60.0, 80.0)
+    c.factor = 0.1
+    c.decay_epochs = 1.0
+    c.final_fraction = 0.0
+    return c
+
+
+def _augmentation(small: bool) -> ConfigDict:
+    c = ConfigDict()
+    # none, pad (zeros, then a random crop back), random (of the image resized to resize_min..resize_max, as AlexNet and
+    # VGG), random_resized (Szegedy et al. 2015)
+    c.crop = 'none' if small else 'random_resized'
+    c.pad = 4
+    c.min_area = 0.08
+    c.resize_min = 256
+    c.resize_max = 256
+    c.flip = not small
+    # AlexNet's PCA lighting, standard deviation; 0.1 in the paper.
+    c.lighting = 0.0
+    c.color_jitter = 0.0
+    # A share of the colour circle, at most 0.5.
+    c.hue = 0.0
+    # none, trivial (TrivialAugment, Müller and Hutter 2021), or rand (RandAugment, Cubuk et al. 2019) with so many
+    # operations of a strength of 0 to 30
+    c.policy = 'none'
+    c.policy_ops = 2
+    c.policy_magnitude = 9
+    c.random_erasing = 0.0
+    c.mixup = 0.0
+    c.cutmix = 0.0
+    # With both on, the share of batches that take cutmix.
+    c.mix_switch = 0.5
+    # Every image, in evaluation too, cut to its objects' boxes first, with this share of the sides as a margin.
+    c.box_crop = False
+    c.box_margin = 0.1
+    # Smaller images at first: '128@0.4,160@0.7' trains at 128 pixels for 0.4 of the steps, at 160 up to 0.7 of them,
+    # and then at image_size. For networks that take any size.
+    c.progressive = ''
+    return c
+
+
+def _evaluation() -> ConfigDict:
+    c = ConfigDict()
+    c.split = 'auto'
+    c.every_epochs = 1.0
+    c.batch_size = 0
+    # The shorter side before the central crop of image_size; 0 for image_size / 0.875 on large images.
+    c.resize = 0
+    # center; ten_crop: corners, centre and their mirror images, probabilities averaged (AlexNet, section 4.1); dense:
+    # the whole central square and its mirror image at each of `scales` (VGG, section 3.2, has whole rectangles)
+    c.views = 'center'
+    c.scales = ()
+    # Batch norm's statistics recomputed over the training set before the final score, as the ResNet authors did.
+    c.recompute_statistics = False
+    return c
+
+
+def _input() -> ConfigDict:
+    c = ConfigDict()
+    c.train_split = 'train'
+    # Channel means and deviations: dataset (as published), imagenet, half (0.5 each: torchvision's GoogLeNet weights),
+    # caffe (0 to 255 less the mean: SqueezeNet's authors' weights), or computed (over this run's training images, a
+    # fold's own in cross-validation)
+    c.statistics = 'dataset'
+    # auto, resident (the whole set on the device) or streaming
+    c.mode = 'auto'
+    c.resident_bytes = 2 * 1024**3
+    # With mode=resident, random and random_resized crops are cut on the device, out of central squares stored at this
+    # side; 0 for resize_max or image_size / 0.875. Streaming cuts them out of the whole images at full resolution.
+    c.resident_size = 0
+    c.threads = 0
+    c.max_bad_fraction = 0.01
+    # Steps to one dispatch of a resident set; 0: 1 on the CPU, where convolutions in loops are slow, else 32.
+    c.steps_per_dispatch = 0
     return c
 
 
@@ -203,6 +223,21 @@ def folds() -> ConfigDict:
     # The most members to train together; 0 for all.
     c.at_once = 0
     return c
+
+
+def small_images(arg: ConfigDict) -> bool:
+    """Whether the images are so small that networks take their small-image stems."""
+    return arg.dataset in SMALL_IMAGES or 0 < arg.image_size <= 64
+
+
+def small_recipe(c: ConfigDict, *, epochs: float, learning_rate: float) -> None:
+    """What the older networks take on small images: a warm-up, shifts by two pixels, mirror images but of digits."""
+    c.epochs = epochs
+    c.optimizer.learning_rate = learning_rate
+    c.schedule.warmup_epochs = 1.0
+    c.augmentation.crop = 'pad'
+    c.augmentation.pad = 2
+    c.augmentation.flip = c.dataset != 'mnist_5k'
 
 
 def tiny(c: ConfigDict) -> None:

@@ -14,7 +14,7 @@ from configs import common
 def get_config(arg: str = ''):
     """See the file's docstring."""
     a = common.parse_arg(arg, depth=0, growth_rate=0, bottleneck=True)
-    small = a.dataset in common.SMALL_IMAGES or 0 < a.image_size <= 64
+    small = common.small_images(a)
     digits = a.dataset == 'mnist_5k'
     if small:
         sizes = {'depth': a.depth or (22 if digits else 100), 'growth_rate': a.growth_rate or (8 if digits else 12),

@@ -13,7 +13,7 @@ from configs import common
 def get_config(arg: str = ''):
     """See the file's docstring."""
     a = common.parse_arg(arg, variant='paper')
-    small = a.dataset in common.SMALL_IMAGES or 0 < a.image_size <= 64
+    small = common.small_images(a)
     stem = 'small' if small else 'imagenet'
     model = {'name': 'googlenet', 'variant': a.variant, 'auxiliary': not small, 'stem': stem,
              'width': 0.0, 'norm': '', 'dropout': -1.0}  # fmt: skip
@@ -22,12 +22,7 @@ def get_config(arg: str = ''):
     if small:
         # Twenty-two layers without any norm stand still for six epochs of 4,000 images; with batch norm (Ioffe and
         # Szegedy 2015, who put it into this very network) they learn from the first.
-        c.epochs = 8.0
-        c.optimizer.learning_rate = 0.1
-        c.schedule.warmup_epochs = 1.0
-        c.augmentation.crop = 'pad'
-        c.augmentation.pad = 2
-        c.augmentation.flip = a.dataset != 'mnist_5k'
+        common.small_recipe(c, epochs=8.0, learning_rate=0.1)
     else:
         # BVLC's solver.prototxt: 0.01 times 0.96 every 320,000 steps of 32, which is the paper's every 8 epochs.
         c.batch_size = 32

@@ -16,7 +16,7 @@ IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 def get_config(arg: str = ''):
     """See the file's docstring."""
     a = common.parse_arg(arg, depth=0)
-    small = a.dataset in common.SMALL_IMAGES or (0 < a.image_size <= 64)
+    small = common.small_images(a)
     # 6n+2 is a small-image depth, except where it is one of the ImageNet depths (50 = 6 x 8 + 2).
     small = small or (a.depth > 0 and a.depth not in IMAGENET_DEPTHS)
     depth = a.depth or {'mnist_5k': 8}.get(a.dataset, 20 if small else 50)

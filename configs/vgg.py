@@ -13,19 +13,14 @@ from configs import common
 def get_config(arg: str = ''):
     """See the file's docstring."""
     a = common.parse_arg(arg, variant='', batch_norm=False)
-    small = a.dataset in common.SMALL_IMAGES or 0 < a.image_size <= 64
+    small = common.small_images(a)
     variant = a.variant or ('11' if small else '16')
     model = {'name': 'vgg', 'variant': variant, 'batch_norm': a.batch_norm, 'classifier': 'dense', 'conv': 'standard',
              'lrn': False, 'stem': 'small' if small else 'imagenet', 'width': 0.0, 'dropout': 0.5}  # fmt: skip
     c = common.base(a, model=model, small=small)
     c.optimizer.weight_decay = 5e-4
     if small:
-        c.epochs = 12.0
-        c.optimizer.learning_rate = 0.05 if a.batch_norm else 0.02
-        c.schedule.warmup_epochs = 1.0
-        c.augmentation.crop = 'pad'
-        c.augmentation.pad = 2
-        c.augmentation.flip = a.dataset != 'mnist_5k'
+        common.small_recipe(c, epochs=12.0, learning_rate=0.05 if a.batch_norm else 0.02)
     else:
         # Section 3.1: 370,000 steps of 256 (74 epochs), 0.01 divided by ten three times; scale jitter from 256 to 512.
         c.epochs = 74.0

@@ -207,13 +207,7 @@ def create(
     Raises:
       ValueError: for sizes that no such network has; it names the nearest right ones.
     """
-    for value, name, known in (
-        (stem, 'stem', ('imagenet', 'cifar')),
-        (shortcut or 'B', 'shortcut', ('A', 'B', 'C')),
-        (order, 'order', ORDERS),
-        (stride_on, 'stride_on', ('3x3', '1x1')),
-    ):
-        layers.check_choice(f'resnet {name}', value, known)
+    _check(stem=stem, shortcut=shortcut or 'B', order=order, stride_on=stride_on)
     imagenet = stem == 'imagenet'
     if bottleneck is None:
         bottleneck = imagenet and depth >= 50
@@ -243,6 +237,12 @@ def create(
     )
     width = width or (64 if imagenet else 16)
     return ResNet(num_classes, sizes, unit, make_conv, make_norm, width, stem, order, output_stride, stem_bias)
+
+
+def _check(**choices: str) -> None:
+    known = {'stem': ('imagenet', 'cifar'), 'shortcut': ('A', 'B', 'C'), 'order': ORDERS, 'stride_on': ('3x3', '1x1')}
+    for name, value in choices.items():
+        layers.check_choice(f'resnet {name}', value, known[name])
 
 
 def _stage_sizes(depth: int, imagenet: bool, bottleneck: bool) -> tuple[int, ...]:

@@ -109,23 +109,26 @@ def train_step(
         updates, opt_state = optimizer.update(grads, state.opt_state, trainable)
         params = combine(optax.apply_updates(trainable, updates), fixed)
         finite = jnp.isfinite(total) & jnp.isfinite(optax.tree.norm(grads))
-        ema = state.ema
-        if ema_decay:
-            # Shorter at first, so that the initial values are forgotten: the rule of TensorFlow's averages.
-            decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
-            new = {'params': params, **model_state}
-            ema = jax.tree.map(lambda a, b: (decay * a + (1 - decay) * b).astype(a.dtype), ema, new)
         return TrainState(
             step=state.step + 1,
             params=params,
             model_state=model_state,
             opt_state=opt_state,
-            ema=ema,
+            ema=_averaged(state, {'params': params, **model_state}, ema_decay),
             metrics=metrics_base.merge(state.metrics, metrics),
             bad_step=jnp.where((state.bad_step < 0) & ~finite, state.step, state.bad_step),
         )
 
     return step
+
+
+def _averaged(state: TrainState, new: dict[str, Any], ema_decay: float) -> Any:
+    """The average of parameters and statistics with the new ones in it; {} where none is kept."""
+    if not ema_decay:
+        return state.ema
+    # Shorter at first, so that the initial values are forgotten: the rule of TensorFlow's averages.
+    decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step))
+    return jax.tree.map(lambda a, b: (decay * a + (1 - decay) * b).astype(a.dtype), state.ema, new)
 
 
 def many_steps(step: Callable) -> Callable:
