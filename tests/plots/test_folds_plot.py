@@ -69,7 +69,7 @@ def test_a_document_has_a_row_for_each_setting(tmp_path, figures, names):
         'interval_method': {'loss': 'corrected t', 'mae': 'none: whatever'},
         'confidence': 0.9,
     }
-    document = {**summary, 'settings_compared': {name: summary for name in names}}
+    document = {**summary, 'settings_compared': dict.fromkeys(names, summary)}
     folds.draw(document, 'loss', str(tmp_path / 'f.png'))
     axes = seen[0].axes[0]
     assert ink(axes).count([0.0, 3.0]) == max(1, len(names))
