@@ -11,7 +11,9 @@ box_crop (every image cut to the dog's box; needs a set with boxes), image_size,
 embedded digits, to see that everything runs). Every image comes from ImageNet's training set: weights trained there
 have seen the test images too, and their accuracy says little about dogs they have not met; the run prints so.
 
-Expected: nobody has trained on the full set with this code yet.
+Expected: nobody has trained on the full set with this code yet. The last command with image_size=160 on ten breeds, 320
+photographs to learn from: 83.8 % of the 80 held out, 67 right (one seed; 95 % interval 74 to 90 %), after 2 minutes on
+two CPU cores; these weights had seen the photographs.
 """
 
 from configs import common
