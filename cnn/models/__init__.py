@@ -25,7 +25,8 @@ def create(name: str, *, num_classes: int, **sizes) -> nn.Module:
 
     Args:
       name: one of `names()`.
-      num_classes: outputs of the last layer.
+      num_classes: outputs of the last layer; 0 for the trunk alone, without the classifier's layers: its output is then
+        the map that the classifier would read.
       **sizes: what the network's own `create` takes: `depth=`, `variant=`, `dtype=` ...
 
     Raises:

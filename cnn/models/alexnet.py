@@ -43,6 +43,16 @@ class AlexNet(nn.Module):
         strides = {'conv1': stride, 'pool1': stride * 2, 'conv2': stride * 2, 'pool2': stride * 4}
         return strides | dict.fromkeys(('conv3', 'conv4', 'conv5'), stride * 4) | {'pool5': stride * 8}
 
+    @property
+    def endpoint_offsets(self) -> dict[str, float]:
+        """The pixel of the input over which cell 0 of each spatial endpoint is centred."""
+        strides, offsets, at, step = self.endpoint_strides, {}, 0.0, 1
+        for name in ('conv1', 'pool1', 'conv2', 'pool2', 'conv3', 'conv4', 'conv5', 'pool5'):
+            kernel, padding = self.sizes[name][1::2] if name in self.sizes else (3 if self.overlapping else 2, 0)
+            at += step * ((kernel - 1) / 2 - padding)
+            offsets[name], step = at, strides[name]
+        return offsets
+
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> tuple[jax.Array, dict[str, jax.Array]]:
         x, endpoints = images, {}
@@ -55,6 +65,8 @@ class AlexNet(nn.Module):
                 # at 227 pixels, gives 224 the same 6x6 maps.
                 window = 3 if self.overlapping else 2
                 endpoints[f'pool{i}'] = x = layers.max_pool(x, window, 2, ceil_mode=self.ceil_mode)
+        if not self.num_classes:
+            return x, endpoints
         if self.adaptive:
             x = layers.adaptive_avg_pool(x, self.adaptive)
         x = self._exchange('fc6', x).reshape(len(x), -1)

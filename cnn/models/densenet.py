@@ -74,6 +74,15 @@ class DenseNet(nn.Module):
         strides = {'stem': stem} | {f'dense{i + 1}': first * 2**i for i in range(len(self.block_sizes))}
         return strides | {f'transition{i}': first * 2**i for i in range(1, len(self.block_sizes))}
 
+    @property
+    def endpoint_offsets(self) -> dict[str, float]:
+        """The pixel of the input over which cell 0 of each spatial endpoint is centred."""
+        # Means over two by two cells move the centre by half a cell each.
+        first = 4 if self.stem == 'imagenet' else 1
+        blocks = [first * (2**i - 1) / 2 for i in range(len(self.block_sizes))]
+        offsets = {'stem': 0.0} | {f'dense{i + 1}': at for i, at in enumerate(blocks)}
+        return offsets | {f'transition{i}': at for i, at in enumerate(blocks) if i}
+
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> tuple[jax.Array, dict[str, jax.Array]]:
         imagenet = self.stem == 'imagenet'
@@ -91,6 +100,8 @@ class DenseNet(nn.Module):
                 features = int(x.shape[-1] * self.compression)
                 endpoints[f'transition{block}'] = x = self.transition(features, name=f'transition{block}')(x, train)
         x = nn.relu(self.norm(name='norm_last')(x, train))
+        if not self.num_classes:
+            return x, endpoints
         endpoints['pre_logits'] = x = layers.global_avg_pool(x)
         fc = layers.Dense(self.num_classes, kernel_init=initializers.torch_uniform, name='fc')
         endpoints['logits'] = x = fc(x)

@@ -97,6 +97,19 @@ class GoogLeNet(nn.Module):
         strides |= {'pool2': third, 'pool3': third * 2, 'pool4': third * 4}
         return strides | {f'inception_{name}': third * 2 ** (int(name[0]) - 3) for name in INCEPTION}
 
+    @property
+    def endpoint_offsets(self) -> dict[str, float]:
+        """The pixel of the input over which cell 0 of each spatial endpoint is centred."""
+        # Pools are not padded: their windows of three move the centre by one cell, of two by half a cell.
+        at, offsets = 0.0, {'conv1': 0.0}
+        strides = self.endpoint_strides
+        for name in ('pool1', 'conv2', 'pool2', 'pool3', 'pool4'):
+            if name in strides:
+                window = self.last_pool if name == 'pool4' else 3
+                at += strides[name] / 2 * (window - 1) / 2 if name.startswith('pool') else 0
+                offsets[name] = at
+        return offsets | {f'inception_{name}': offsets[f'pool{int(name[0]) - 1}'] for name in INCEPTION}
+
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> tuple[jax.Array, dict[str, jax.Array]]:
         unit = _unit(self.conv, self.norm, train)
@@ -121,6 +134,8 @@ class GoogLeNet(nn.Module):
                 head = AUXILIARY[name]
                 parts = (self.width, self.adaptive, self.conv, self.norm, self.dense)
                 endpoints[f'{head}_logits'] = Auxiliary(self.num_classes, *parts, name=head)(x, train)
+        if not self.num_classes:
+            return x, endpoints
         endpoints['pre_logits'] = x = layers.global_avg_pool(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         endpoints['logits'] = x = self.dense(self.num_classes, dtype=jnp.float32, name='fc')(x)

@@ -129,6 +129,11 @@ class ResNet(nn.Module):
         stages = {f'conv{i + 2}': min(stage * 2**i, self.output_stride) for i in range(len(self.stage_sizes))}
         return {'stem': stem} | stages
 
+    @property
+    def endpoint_offsets(self) -> dict[str, float]:
+        """The pixel of the input over which cell 0 of each spatial endpoint is centred."""
+        return dict.fromkeys(self.endpoint_strides, 0.0)
+
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> tuple[jax.Array, dict[str, jax.Array]]:
         imagenet = self.stem == 'imagenet'
@@ -161,6 +166,8 @@ class ResNet(nn.Module):
             x = self.norm(name='norm_last')(x, train)
         if self.order.endswith('preact'):
             x = nn.relu(x)
+        if not self.num_classes:
+            return x, endpoints
         endpoints['pre_logits'] = x = layers.global_avg_pool(x)
         endpoints['logits'] = x = layers.Dense(self.num_classes, kernel_init=initializers.torch_uniform, name='fc')(x)
         return x, endpoints

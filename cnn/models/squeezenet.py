@@ -60,6 +60,18 @@ class SqueezeNet(nn.Module):
                 strides[_pool_after(name)] = stride
         return strides
 
+    @property
+    def endpoint_offsets(self) -> dict[str, float]:
+        """The pixel of the input over which cell 0 of each spatial endpoint is centred."""
+        at, offsets = (0.0 if self.small else (self.stem_size[1] - 1) / 2), {}
+        strides = self.endpoint_strides
+        for name in ('conv1', *FIRES):
+            offsets[name] = at
+            if name in self.pools:
+                # Windows of three, not padded, move the centre by one cell.
+                offsets[_pool_after(name)] = at = at + strides[name]
+        return offsets
+
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> tuple[jax.Array, dict[str, jax.Array]]:
         features, kernel = self.stem_size
@@ -72,6 +84,8 @@ class SqueezeNet(nn.Module):
             x = Fire(self.width(squeeze), self.width(expand), self.conv, self.conv3x3, name=name)(x)
             endpoints[name] = x
             x = self._pool(x, name, endpoints)
+        if not self.num_classes:
+            return x, endpoints
         endpoints['pre_logits'] = layers.global_avg_pool(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         # Deviation 0.01 as torchvision has it; the layers below by their fan-in.

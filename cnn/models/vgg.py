@@ -39,7 +39,16 @@ class VGG(nn.Module):
     def endpoint_strides(self) -> dict[str, int]:
         """Pixels of the input between neighbouring cells of each spatial endpoint."""
         strides = {f'conv{i}': 2 ** (i - 1) for i in range(1, 6)} | {f'pool{i}': 2**i for i in range(1, 6)}
-        return strides | (dict.fromkeys(('fc6', 'fc7', 'score'), 32) if self.classifier == 'conv' else {})
+        convolutional = self.classifier == 'conv' and self.num_classes
+        return strides | (dict.fromkeys(('fc6', 'fc7', 'score'), 32) if convolutional else {})
+
+    @property
+    def endpoint_offsets(self) -> dict[str, float]:
+        """The pixel of the input over which cell 0 of each spatial endpoint is centred."""
+        offsets = {name: (stride - 1) / 2 for name, stride in self.endpoint_strides.items()}
+        # fc6 reads seven by seven cells.
+        return offsets | {name: offsets[name] + 32 * 3 for name in ('fc6', 'fc7', 'score')
+                          if name in offsets and not self.small}  # fmt: skip
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -57,6 +66,8 @@ class VGG(nn.Module):
             # Rounding up leaves small images (28 pixels) a cell in the end.
             endpoints[f'pool{i}'] = x = layers.max_pool(x, 2, 2, ceil_mode=self.small)
 
+        if not self.num_classes:
+            return x, endpoints
         dropout = nn.Dropout(self.dropout, deterministic=not train)
         dense = self.classifier == 'dense'
         if dense:
