@@ -5,16 +5,20 @@ Layouts: *stacked*, all at once in one compiled step on a device; *spread*, a sh
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 import input_pipeline
 from cnn.experiments import build, layouts, train
 from cnn.experiments.engine import STATISTICS, TRACED, Engine
+from cnn.experiments.errors import RunFailed
 from cnn.experiments.members import Member
 from cnn.experiments.settings import field
 from cnn.training import log
@@ -22,6 +26,10 @@ from cnn.training.log import to_json
 
 # Members train for the same number of steps where their parts are as nearly of one size as this.
 SAME_SIZE = 0.02
+# Shapes of programs that a caller with a cache keeps compiled.
+KEPT = 3
+# What the examples that a part is tested on are called in its record.
+HELD_OUT = 'held_out'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +65,11 @@ def run(
     tolerant: bool = False,
     pictures: bool = True,
     note: Callable[[str], None] = print,
+    scored: Callable[[Sequence[Part], int, list[dict[str, float]]], bool] | None = None,
+    failed: Callable[[Sequence[Part], Exception], None] | None = None,
+    cache: dict[str, Any] | None = None,
+    vary: Sequence[str] = (),
+    known: Sequence[Part] = (),
 ) -> tuple[list[Outcome], str]:
     """Trains every part, each with its record in `workdir/members/NAME`; those already finished there are not repeated.
 
@@ -66,6 +79,12 @@ def run(
       tolerant: a member whose loss diverges does not end the others.
       pictures: draw each member's, as a single run has them.
       note: is told what was measured.
+      scored: is told of every evaluation of parts that train together, (parts, step, each one's metrics); where it
+        returns False none of them is wanted any more, their training ends, and they have no outcome.
+      failed: is told of parts whose training failed, which then have no outcome; without it the error is raised.
+      cache: an empty dict to hand to each of several calls, which then share what is compiled.
+      vary: of TRACED, what differs between the parts of those calls.
+      known: parts of later calls with the same cache, whose examples are then decoded once with these.
 
     Returns:
       (the outcomes in the order of the parts, the layout that was used).
@@ -77,26 +96,35 @@ def run(
     for alike in _alike(parts):
         done = {part.name: found for part in alike if (found := _finished(part, workdir))}
         outcomes |= done
-        left = [part for part in alike if part.name not in done]
-        if not left:
+        if len(done) == len(alike):
             continue
-        unit = _Group(source, alike, workdir, note, {'tolerant': tolerant, 'pictures': pictures})
-        chosen = layouts.choose(unit, left, layout, at_once)
+        options = {'tolerant': tolerant, 'pictures': pictures}
+        unit = _group(source, alike, workdir, note, options, {} if cache is None else cache, vary)
+        unit.add([*alike, *known])
+        chosen = layouts.choose(unit, alike, layout, at_once)
         used.add(chosen.name)
-        for chunk in chosen.chunks(left):
-            outcomes |= {outcome.part.name: outcome for outcome in unit.train(chunk, chosen)}
-    return [outcomes[part.name] for part in parts], ', '.join(sorted(used)) or layout
+        # Chunks are of all parts, so that after a crash among their last files they still find their checkpoint.
+        for chunk in chosen.chunks(alike):
+            left = [part for part in chunk if part.name not in done]
+            if not left:
+                continue
+            chunk = chunk if stack_folder(workdir, chunk).exists() else left
+            try:
+                trained = unit.train(chunk, chosen, scored)
+            except (RunFailed, jax.errors.JaxRuntimeError) as error:
+                if failed is None:
+                    raise
+                failed(chunk, error)
+                continue
+            outcomes |= {outcome.part.name: outcome for outcome in trained}
+    return [outcomes[part.name] for part in parts if part.name in outcomes], ', '.join(sorted(used)) or layout
 
 
 def _alike(parts: Sequence[Part]) -> list[list[Part]]:
     """Parts whose settings differ in nothing that shapes a program, and whose training parts are of one size."""
     groups: dict[str, list[Part]] = {}
     for part in parts:
-        fixed = part.config.copy_and_resolve_references()
-        for name in ('seed', *TRACED):
-            section, _, last = name.rpartition('.')
-            (field(fixed, section) if section else fixed)[last] = 0
-        groups.setdefault(json.dumps(to_json(fixed.to_dict()), sort_keys=True), []).append(part)
+        groups.setdefault(_shape(part.config), []).append(part)
     found = []
     for group in groups.values():
         group = sorted(group, key=lambda part: len(part.train))
@@ -108,30 +136,54 @@ def _alike(parts: Sequence[Part]) -> list[list[Part]]:
     return found
 
 
+def _shape(config) -> str:
+    """The settings that shape a program, as text."""
+    fixed = config.copy_and_resolve_references()
+    for name in ('seed', *TRACED):
+        section, _, last = name.rpartition('.')
+        (field(fixed, section) if section else fixed)[last] = 0
+    return json.dumps(to_json(fixed.to_dict()), sort_keys=True)
+
+
+def _group(source, parts: Sequence[Part], workdir, note, options, cache: dict[str, '_Group'], vary) -> '_Group':
+    """A group for these parts: an earlier call's where it was compiled for such parts, else a new one."""
+    differing = {name for name in TRACED if len({field(part.config, name) for part in parts}) > 1}
+    traced = (*sorted(differing | set(vary)), *(STATISTICS if parts[0].config.input.statistics == 'computed' else ()))
+    found = _Group(source, parts, workdir, note, options, traced)
+    key = json.dumps([_shape(found.config), traced, found.plan.total, found.per_epoch])
+    unit = cache.pop(key, found)
+    cache[key] = unit
+    for old in list(cache)[:-KEPT]:
+        del cache[old]
+    return unit
+
+
 class _Group:
     """Parts of one shape, and what is compiled for them in each layout."""
 
-    def __init__(self, source, parts: Sequence[Part], workdir: pathlib.Path, note, options):
+    def __init__(self, source, parts: Sequence[Part], workdir: pathlib.Path, note, options, traced: tuple[str, ...]):
         self.source, self.workdir, self.note, self._options = source, workdir, note, options
-        self.config = parts[0].config
+        self.config, self.traced = parts[0].config, traced
         self.plan, self.per_epoch = train.plan_of(self.config, float(np.mean([len(part.train) for part in parts])))
-        differing = {name for name in TRACED if len({field(part.config, name) for part in parts}) > 1}
-        measured = STATISTICS if self.config.input.statistics == 'computed' else ()
-        self.traced = (*sorted(differing), *measured)
-        self._parts, self._pieces = list(parts), {}
+        self._parts: dict[Any, Part] = {}
+        self._pieces: dict[str, dict[Any, Any]] = {}
         self._engines: dict[layouts.Layout, Engine] = {}
+
+    def add(self, parts: Sequence[Part]) -> None:
+        """Makes these parts known, before their first pipeline."""
+        self._parts |= {_data(part): part for part in parts}
 
     def pipelines(self, chunk: Sequence[Part], layout: 'layouts.Layout') -> tuple[Any, Any, list[Member]]:
         """Training and evaluation batches of these parts, and the members."""
         devices = layout.devices(self.config)
-        if layout.name not in self._pieces:
+        pieces = self._pieces.setdefault(layout.name, {})
+        if missing := {data: part for data, part in self._parts.items() if data not in pieces}:
             # Once for all parts, which share what is decoded.
-            seeds = [part.config.seed for part in self._parts]
-            batches = build.train_parts(self.config, self.source, [part.train for part in self._parts], seeds, devices)
-            scored = build.evaluation_parts(self.config, self.source, [part.test for part in self._parts], devices)
-            names = [part.name for part in self._parts]
-            self._pieces[layout.name] = dict(zip(names, zip(batches, scored, strict=True), strict=True))
-        pairs = [self._pieces[layout.name][part.name] for part in chunk]
+            seeds = [part.config.seed for part in missing.values()]
+            batches = build.train_parts(self.config, self.source, [p.train for p in missing.values()], seeds, devices)
+            scored = build.evaluation_parts(self.config, self.source, [p.test for p in missing.values()], devices)
+            pieces |= dict(zip(missing, zip(batches, scored, strict=True), strict=True))
+        pairs = [pieces[_data(part)] for part in chunk]
         members = [self._member(part, pair[0]) for part, pair in zip(chunk, pairs, strict=True)]
         if devices.members is None:
             return *pairs[0], members
@@ -141,6 +193,8 @@ class _Group:
         own, arrays = self.source.select(part.train), getattr(pipeline, 'arrays', {})
         info = build.measured(self.config, own, arrays['image'][part.train] if 'image' in arrays else None)
         place, test = folder(self.workdir, part), self.source.select(part.test)
+        # Both are parts of one split; their lines of the record must be told apart.
+        test.split = HELD_OUT
         return Member(part.config, place, own, test, info, part.name, self.source)
 
     def engine(self, layout: 'layouts.Layout', pipeline, info) -> Engine:
@@ -161,15 +215,19 @@ class _Group:
         """Frees what other layouts hold on the devices."""
         self._engines = {layout: engine for layout, engine in self._engines.items() if layout == but}
 
-    def train(self, chunk: Sequence[Part], layout: 'layouts.Layout') -> list[Outcome]:
-        """Trains a chunk to its end and keeps what it predicted."""
+    def train(self, chunk: Sequence[Part], layout: 'layouts.Layout', scored=None) -> list[Outcome]:
+        """Trains a chunk to its end and keeps what it predicted; nothing where `scored` gave it up."""
         layout = layout.of(len(chunk))
         pipeline, evaluation, members = self.pipelines(chunk, layout)
         engine = self.engine(layout, pipeline, members[0].info)
         alone = engine.devices.members is None
-        place = members[0].workdir if alone else self.workdir / 'members' / f'{chunk[0].name}_to_{chunk[-1].name}'
-        training = train.Training(engine, members, place, pipeline, evaluation, self.plan, **self._options)
-        results = training.run()
+        place = members[0].workdir if alone else stack_folder(self.workdir, chunk)
+        watch = functools.partial(scored, chunk) if scored else None
+        training = train.Training(engine, members, place, pipeline, evaluation, self.plan, watch=watch, **self._options)
+        try:
+            results = training.run()
+        except train.GivenUp:
+            return []
         if not results:
             raise Stopped
         outcomes = []
@@ -183,6 +241,17 @@ class _Group:
 def folder(workdir: pathlib.Path, part: Part) -> pathlib.Path:
     """Where a part's record goes."""
     return workdir / 'members' / part.name
+
+
+def stack_folder(workdir: pathlib.Path, chunk: Sequence[Part]) -> pathlib.Path:
+    """Where parts that train together keep their checkpoints; others have another folder."""
+    names = [part.name for part in chunk]
+    return workdir / 'members' / f'{names[0]}_to_{names[-1]}_{zlib.crc32("/".join(names).encode()):08x}'
+
+
+def _data(part: Part) -> Any:
+    """What a part's pipelines depend on beside the group's config."""
+    return part.config.seed, part.train.tobytes(), part.test.tobytes()
 
 
 def _finished(part: Part, workdir: pathlib.Path) -> Outcome | None:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -24,7 +25,11 @@ from cnn.training.progress import Progress
 
 # Settings that a resumed run may have changed: none of them changes the numbers. All others must stay.
 FREE = ('log_every_steps', 'checkpoint', 'data_dir', 'manual_dir', 'input.threads', 'input.resident_bytes',
-        'input.steps_per_dispatch', 'devices', 'folds')  # fmt: skip
+        'input.steps_per_dispatch', 'devices', 'folds', 'sweep')  # fmt: skip
+
+
+class GivenUp(Exception):
+    """None of the members is wanted any more; see `Training.watch`."""
 
 
 def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
@@ -73,6 +78,7 @@ class Training:
       plan: when things happen.
       tolerant: members whose loss stays finite go on when another's does not.
       pictures: whether to draw them at the end.
+      watch: is told of every evaluation, (step, each member's metrics); False from it ends the run with GivenUp.
       scored: each member's final score, once the run is done.
     """
 
@@ -84,6 +90,7 @@ class Training:
     plan: loop.Plan
     tolerant: bool = False
     pictures: bool = True
+    watch: Callable[[int, list[dict[str, float]]], bool] | None = None
     scored: list[Scored] = dataclasses.field(default_factory=list)
     _last_score: list[Scored] = dataclasses.field(default_factory=list)
 
@@ -191,6 +198,8 @@ class Training:
                 progress.note(m.called(f'step {at}  {m.test.split}: {report.line(score.values)}'))
             # Of several members the mean; each member's own is in its record.
             values = [score.values for score in self._last_score]
+            if self.watch and not self.watch(at, values):
+                raise GivenUp
             return {name: float(np.mean([v[name] for v in values])) for name in values[0]}
 
         def save(now, at, values):
