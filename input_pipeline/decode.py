@@ -95,6 +95,17 @@ def upright(pixels: np.ndarray, stated: int) -> np.ndarray:
     return pixels
 
 
+def upright_boxes(boxes: np.ndarray, stated: int) -> np.ndarray:
+    """Boxes x0, y0, x1, y1 in 0..1 of the pixels as stored, of EXIF orientation `stated`, in those of `upright`."""
+    if stated >= 5:
+        boxes = boxes[:, [1, 0, 3, 2]]
+    if stated in (3, 4, 7, 8):
+        boxes = np.stack([boxes[:, 0], 1 - boxes[:, 3], boxes[:, 2], 1 - boxes[:, 1]], axis=1)
+    if stated in (2, 3, 6, 7):
+        boxes = np.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], axis=1)
+    return boxes
+
+
 def _pixels(image: PIL.Image.Image) -> np.ndarray:
     """uint8 array of a loaded Pillow image in any mode."""
     if image.mode.startswith('I;16') or image.mode == 'I':

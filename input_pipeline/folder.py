@@ -37,12 +37,12 @@ class FolderSource(Source):
 
     def read(self, i: int) -> dict[str, Any]:
         try:
-            return {'image': _read(f'{self._root}/{self._ids[i]}'), 'label': int(self._labels[i])}
+            return {'image': read_file(f'{self._root}/{self._ids[i]}'), 'label': int(self._labels[i])}
         except OSError as error:
             raise UnreadableError(error.strerror or str(error)) from error
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
     """The bytes of a file, in a quarter of the time that Python's file objects take: a tenth of decoding it."""
     file = os.open(path, os.O_RDONLY)
     try:
@@ -75,7 +75,7 @@ def load(name: str, split: str) -> Source:
     found = _split_folders(path)
     if not found:
         ids, labels, names = _scan(name, path, path)
-        return _divide(FolderSource(_info(name, names, _WHOLE, 'validation'), split, path, ids, labels), split)
+        return divide(FolderSource(_info(name, names, _WHOLE, 'validation'), split, path, ids, labels), split)
     evaluation = next((ours for ours in ('validation', 'test') if ours in found), 'train')
     wanted = splits.native_name(_info(name, ('',), found, evaluation), splits.parse(split)[0])
     # The classes are those of the first split (train, where there is one), for every split, so that labels agree.
@@ -149,8 +149,15 @@ def files_below(folder: str, prefix: str = '') -> Iterator[str]:
                 yield prefix + entry.name
 
 
-def _divide(source: Source, split: str) -> Source:
-    """A split of data that comes without: `all`, or the stratified `train` and `validation`, or a slice of either."""
+def divide(source: Source, split: str, labels: np.ndarray | None = None) -> Source:
+    """A split of data that comes without: `all`, or the stratified `train` and `validation`, or a slice of either.
+
+    Args:
+      source: the whole.
+      split: the expression.
+      labels: int `[N]`, what to stratify by; the source's own where it has a class for each image.
+    """
+    labels = source.labels if labels is None else labels
     wanted = splits.parse(split)[0]
     if wanted == 'test':
         raise ValueError(f'{source.info.name} has no split folders, so no test split; split=all scores every image')
@@ -158,11 +165,11 @@ def _divide(source: Source, split: str) -> Source:
     names = [source.example_id(i) for i in range(len(source))]
     chosen = np.arange(len(source))
     if wanted != 'all':
-        train, held = splits.hold_out(source.labels, names, HELD_OUT)
+        train, held = splits.hold_out(labels, names, HELD_OUT)
         chosen = train if wanted == 'train' else held
         if not len(chosen):
             raise ValueError(f'{source.info.name}: split {split!r} is empty: one image a class leaves none to hold out')
-    kept = splits.sliced(split, source.labels[chosen], lambda i: names[chosen[i]])
+    kept = splits.sliced(split, labels[chosen], lambda i: names[chosen[i]])
     return source.select(chosen if kept is None else chosen[kept]) if wanted != 'all' or kept is not None else source
 
 
@@ -182,4 +189,4 @@ def _load_npz(name: str, split: str, path: pathlib.Path) -> Source:
         names = [str(k) for k in range(int(labels.max()) + 1 if len(labels) else 1)]
     info = dataclasses.replace(_info(name, names, _WHOLE, 'validation'))
     source = ArraySource(info, split, images, labels, [f'{path.name}#{i:06d}' for i in range(len(images))])
-    return _divide(source, split)
+    return divide(source, split)

@@ -1,7 +1,9 @@
 """From a data set's name to its source."""
 
-from input_pipeline import datasets, digits, folder, scenes
+from input_pipeline import coco, datasets, digits, folder, mask_folder, scenes, series, voc
 from input_pipeline.source import Source
+
+_OWN = {'folder': folder.load, 'coco': coco.load, 'voc': voc.load, 'masks': mask_folder.load, 'series': series.load}
 
 
 def describe(name: str, split: str) -> datasets.DatasetInfo:
@@ -18,10 +20,10 @@ def describe(name: str, split: str) -> datasets.DatasetInfo:
 
 
 def load(name: str, split: str, *, data_dir: str = '', manual_dir: str = '') -> Source:
-    """Opens a split of a data set: a catalogue name (datasets.py) or `folder:PATH`.
+    """Opens a split of a data set: a catalogue name (datasets.py), or `KIND:PATH` for a person's own files.
 
     Args:
-      name: `cifar10`, `imagenette/160px-v2`, `folder:PATH`, ...
+      name: `cifar10`, `imagenette/160px-v2`, `folder:PATH`, `coco:PATH`, `voc:PATH`, `masks:PATH`, ...
       split: `train`, `validation`, `test` or the data set's own name, optionally sliced: `train[:10%]`.
       data_dir: where tfds keeps prepared data; empty for its default.
       manual_dir: where archives fetched by hand lie, named in the message if the data is not prepared yet.
@@ -29,12 +31,14 @@ def load(name: str, split: str, *, data_dir: str = '', manual_dir: str = '') -> 
     Raises:
       ValueError: unknown data set or split, empty split, data absent or damaged; one line that says what to do.
     """
-    if name.startswith('folder:'):
-        return folder.load(name, split)
+    if datasets.is_path(name):
+        return _OWN[name.partition(':')[0]](name, split)
     if name == 'mnist_5k':
         return digits.load(split)
     if name == 'digit_scenes':
         return scenes.load(split)
+    if name == 'fertility':
+        return series.load(name, split)
     datasets.info(name)
     from input_pipeline import prepared  # tfds takes half a second to import
 
