@@ -82,6 +82,7 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     c.evaluation = _evaluation()
     c.checkpoint = ConfigDict({'every_epochs': 1.0, 'keep': 2, 'best_metric': 'accuracy'})
     c.folds = folds()
+    c.sweep = sweep()
 
     c.input = _input()
     c.log_every_steps = 0
@@ -223,6 +224,42 @@ def folds() -> ConfigDict:
     # The most members to train together; 0 for all.
     c.at_once = 0
     return c
+
+
+def sweep() -> ConfigDict:
+    """The section of `--mode=sweep`."""
+    c = ConfigDict()
+    # What a trial is worth: checkpoint.best_metric on a part of the training split that is held out (`holdout`), or its
+    # mean over the folds of the section `folds` (`cross_validate`). Never on the test split.
+    c.objective = 'holdout'
+    # The share held out, divided as folds.kind says.
+    c.fraction = 0.2
+    # tpe (Bergstra et al. 2011), random, or grid: every combination
+    c.sampler = 'tpe'
+    # Random trials before tpe's model.
+    c.startup = 10
+    # With grid: values of a range without a step.
+    c.points = 4
+    # none; median and hyperband (Li et al. 2018) stop trials that lag behind, at each evaluation or after each fold;
+    # wilcoxon those whose folds are worse than the best trial's same folds
+    c.pruner = 'none'
+    # Trials asked for and trained together; 0: 1 on the CPU, 8 on accelerators.
+    c.at_once = 0
+    # Its name where one storage holds several; '' for the workdir's.
+    c.study = ''
+    return c
+
+
+def search_space(trial) -> dict:
+    """What `--mode=sweep` varies: values by their path in the config, asked of an Optuna trial.
+
+    These three do not change the program, so that one compilation serves every trial, and several train as one.
+    """
+    return {
+        'optimizer.learning_rate': trial.suggest_float('optimizer.learning_rate', 1e-3, 1.0, log=True),
+        'optimizer.weight_decay': trial.suggest_float('optimizer.weight_decay', 1e-6, 1e-2, log=True),
+        'loss.label_smoothing': trial.suggest_float('loss.label_smoothing', 0.0, 0.2),
+    }
 
 
 def small_images(arg: ConfigDict) -> bool:

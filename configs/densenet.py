@@ -10,6 +10,9 @@ ImageNet: 75.0 % top-1 for 121, one central crop (liuzhuang13/DenseNet).
 
 from configs import common
 
+# What --mode=sweep varies.
+search_space = common.search_space
+
 
 def get_config(arg: str = ''):
     """See the file's docstring."""

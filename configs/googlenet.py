@@ -9,6 +9,9 @@ central crop (BVLC's replication, bvlc_googlenet/readme.md).
 
 from configs import common
 
+# What --mode=sweep varies.
+search_space = common.search_space
+
 
 def get_config(arg: str = ''):
     """See the file's docstring."""

@@ -12,6 +12,9 @@ from configs import common
 
 IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 
+# What --mode=sweep varies.
+search_space = common.search_space
+
 
 def get_config(arg: str = ''):
     """See the file's docstring."""

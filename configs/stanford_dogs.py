@@ -25,6 +25,9 @@ IMAGENET_DEPTHS = {'resnet': (18, 34, 50, 101, 152), 'densenet': (121, 161, 169,
 NORMALISED = ('resnet', 'densenet', 'googlenet')
 VARIANTS = {'vgg': '16', 'googlenet': 'torchvision', 'alexnet': 'torchvision', 'squeezenet': '1.1'}
 
+# What --mode=sweep varies.
+search_space = common.search_space
+
 
 def get_config(arg: str = ''):
     """See the file's docstring."""

@@ -9,6 +9,9 @@ for 16, one central crop (torchvision's weights).
 
 from configs import common
 
+# What --mode=sweep varies.
+search_space = common.search_space
+
 
 def get_config(arg: str = ''):
     """See the file's docstring."""

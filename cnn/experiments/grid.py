@@ -27,7 +27,7 @@ def _typed(config, path: str, text: str) -> Any:
     try:
         now = field(config, path)
     except (KeyError, AttributeError, TypeError):
-        raise UserError(f'the grid names {path!r}, which the config lacks; {nearest(path, _paths(config))}') from None
+        raise UserError(f'the grid names {path!r}, which the config lacks; {nearest(path, paths(config))}') from None
     if isinstance(now, bool):
         if text.lower() not in ('true', 'false'):
             raise UserError(f'the grid gives {path} the value {text!r}; it takes true or false')
@@ -53,8 +53,9 @@ def name_of(values: dict[str, Any]) -> str:
     return ','.join(f'{path.rpartition(".")[2]}={value}' for path, value in values.items())
 
 
-def _paths(config, prefix: str = '') -> list[str]:
+def paths(config, prefix: str = '') -> list[str]:
+    """Every field's path."""
     found = []
     for key, value in config.items():
-        found += _paths(value, f'{prefix}{key}.') if hasattr(value, 'items') else [prefix + key]
+        found += paths(value, f'{prefix}{key}.') if hasattr(value, 'items') else [prefix + key]
     return found
