@@ -9,7 +9,7 @@ import numpy as np
 
 from cnn.metrics import base as metrics_base
 from cnn.tasks.base import Collector, Task
-from cnn.training.step import evaluation_step
+from cnn.training import step
 
 
 class Scored(NamedTuple):
@@ -33,10 +33,10 @@ class Scorer:
         self.pipeline, self.devices = pipeline, devices
         self._task = task_of({})
 
-        def step(variables, resident, batch, given):
-            return evaluation_step(task_of(given), devices.axis_name)(variables, resident, batch)
+        def evaluation_step(variables, resident, batch, given):
+            return step.evaluation_step(task_of(given), devices.axis_name)(variables, resident, batch)
 
-        self._step: Callable = devices.compile(step, batched=(2,), arguments=4, shared=(1,))
+        self._step: Callable = devices.compile(evaluation_step, batched=(2,), arguments=4, shared=(1,))
         self._resident = devices.replicate(getattr(pipeline, 'arrays', {}))
 
     def over(self, pipeline: Any) -> 'Scorer':
