@@ -14,8 +14,9 @@ from cnn.experiments.errors import UserError
 from cnn.ops import backend
 from cnn.tasks.base import Task
 from cnn.tasks.classification import Classification
+from cnn.tasks.forecasting import Forecasting
 from cnn.training.parallel import Replicas
-from input_pipeline import box_crop, datasets, transforms
+from input_pipeline import box_crop, datasets, ready, series, transforms
 
 # Written into the workdir by training, so that a trained network is of use without its data set.
 DATASET_FILE = 'dataset.json'
@@ -45,7 +46,9 @@ def info(config, workdir: pathlib.Path) -> datasets.DatasetInfo:
 
 
 def num_classes(config) -> int:
-    """The classes of the config's data set; the catalogue's are known without the data."""
+    """The classes of the config's data set; the catalogue's are known without the data. Of series the horizon."""
+    if config.task == 'forecasting':
+        return config.series.horizon
     return input_pipeline.describe(config.dataset, config.input.train_split).num_classes
 
 
@@ -93,6 +96,10 @@ def measured(config, train, images: np.ndarray | None) -> Any:
     Args:
       images: uint8 `[N, H, W, 3]`, where they are in memory already.
     """
+    if config.task == 'forecasting':
+        # Of each subject, and always of the training part: there are no published ones.
+        mean, std = (tuple(values.tolist()) for values in train.statistics())
+        return dataclasses.replace(train.info, mean=mean, std=std)
     if config.input.statistics != 'computed':
         return train.info
     batches = [{'image': images}] if images is not None else plain_batches(config, train)
@@ -117,7 +124,21 @@ def _classification(config, info, replicas, given) -> Classification:
     )
 
 
-_TASKS = {'classification': _classification}
+def _forecasting(config, info, replicas, given) -> Forecasting:
+    info.require('series')
+    return Forecasting(
+        model(config, info.num_classes, replicas),
+        past=config.image_size,
+        horizon=info.num_classes,
+        mean=given.get('mean', info.mean),
+        step=given.get('std', info.std),
+        loss=config.loss.name,
+        anchor=config.series.anchor,
+        dtype=settings.compute_dtype(config),
+    )
+
+
+_TASKS = {'classification': _classification, 'forecasting': _forecasting}
 
 
 @dataclasses.dataclass
@@ -130,6 +151,11 @@ class Resized:
     def image(self, i: int) -> np.ndarray:
         """uint8 `[S, S, 3]`."""
         return apply(self.transform, self.source.read(int(i))['image'])
+
+
+def shown(config, source) -> Any:
+    """A source as a task's pictures take it."""
+    return source if config.task == 'forecasting' else Resized(source, evaluation_transform(config))
 
 
 def apply(transform, image) -> np.ndarray:
@@ -156,6 +182,8 @@ def evaluation_transform(config):
 
 def train_pipeline(config, train, devices):
     """Batches for training: resident where the set fits and needs no random crop by the host, else streaming."""
+    if ready.is_ready(train):
+        return train_parts(config, train, [np.arange(len(train))], [config.seed], devices)[0]
     resident, options = _training(config, train, devices)
     kind = input_pipeline.Resident if resident else input_pipeline.Streaming
     return kind(train, seed=config.seed, **options)
@@ -163,6 +191,9 @@ def train_pipeline(config, train, devices):
 
 def train_parts(config, source, parts, seeds, devices) -> list[Any]:
     """A training pipeline for each part (places in the source), which share what is resident."""
+    if ready.is_ready(source):
+        devices.check_batch(config.batch_size, parts=config.optimizer.accumulate_steps)
+        return ready.train_parts(source, parts, seeds, **_ready(config, source, config.batch_size, devices))
     resident, options = _training(config, source, devices)
     return input_pipeline.train_parts(source, parts, seeds, resident=resident, **options)
 
@@ -191,6 +222,16 @@ def _training(config, source, devices) -> tuple[bool, dict[str, Any]]:
     return mode == 'resident' or (mode == 'auto' and fits), options
 
 
+def _ready(config, source, batch_size: int, devices) -> dict[str, Any]:
+    """The options of a pipeline over arrays (input_pipeline/ready.py)."""
+    size, limit = ready.size_in_bytes(source), config.input.resident_bytes
+    if config.input.mode == 'streaming' or size > limit:
+        why = f'{config.dataset} takes {size} bytes, and input.resident_bytes is {limit}' if size > limit else 'use auto'
+        raise UserError(f'config.input.mode={config.input.mode}: series stay on the device as a whole; {why}')
+    place = {'process_index': devices.process_index, 'process_count': devices.process_count}
+    return {'batch_size': batch_size, **place}
+
+
 def plain_batches(config, source):
     """Every example of a source once, as evaluation sees it and without padding: for statistics over a whole set."""
     transform, size = evaluation_transform(config), config.evaluation.batch_size or config.batch_size
@@ -201,12 +242,17 @@ def plain_batches(config, source):
 
 def evaluation_pipeline(config, test, devices):
     """Batches that hold every example exactly once; iterate it as often as the set is scored."""
+    if ready.is_ready(test):
+        return evaluation_parts(config, test, [np.arange(len(test))], devices)[0]
     resident, options = _evaluation(config, test, devices)
     return input_pipeline.evaluation_batches(test, resident=resident, **options)
 
 
 def evaluation_parts(config, source, parts, devices) -> list[Any]:
     """Evaluation batches of each part (places in the source), which share what is resident."""
+    if ready.is_ready(source):
+        size = settings.evaluation_batch(config, devices)
+        return ready.evaluation_parts(source, parts, **_ready(config, source, size, devices))
     resident, options = _evaluation(config, source, devices)
     return input_pipeline.evaluation_parts(source, parts, resident=resident, **options)
 

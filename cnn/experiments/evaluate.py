@@ -28,7 +28,7 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
         workdir,
         task,
         scored,
-        build.Resized(source, build.evaluation_transform(config)),
+        build.shown(config, source),
         config=config,
         steps=steps,
         wall_seconds=seconds,

@@ -10,7 +10,7 @@ from cnn.experiments.errors import UserError, nearest
 from cnn.training import optimizer
 
 _CHOICES = {
-    'task': ('classification',),
+    'task': ('classification', 'forecasting'),
     'precision': ('auto', 'float32', 'bfloat16'),
     'optimizer.name': optimizer.NAMES,
     'schedule.name': optimizer.SCHEDULES,

@@ -78,6 +78,7 @@ class Training:
       plan: when things happen.
       tolerant: members whose loss stays finite go on when another's does not.
       pictures: whether to draw them at the end.
+      train_evaluation: the training parts as evaluation batches, to be scored at the end as well: `train_metrics`.
       watch: is told of every evaluation, (step, each member's metrics); False from it ends the run with GivenUp.
       scored: each member's final score, once the run is done.
     """
@@ -90,6 +91,7 @@ class Training:
     plan: loop.Plan
     tolerant: bool = False
     pictures: bool = True
+    train_evaluation: Any = None
     watch: Callable[[int, list[dict[str, float]]], bool] | None = None
     scored: list[Scored] = dataclasses.field(default_factory=list)
     _last_score: list[Scored] = dataclasses.field(default_factory=list)
@@ -125,7 +127,7 @@ class Training:
                     return []
                 speed = progress.images_per_second()
             self.scored = self._final_score(state)
-        bad_steps = np.atleast_1d(devices.to_host(state.bad_step))
+            more = self._more(state)
         return [
             report.finish(
                 m.workdir,
@@ -139,10 +141,20 @@ class Training:
                 bad_examples=[*self.pipeline.bad_examples, *self.evaluation.bad_examples],
                 name=m.name,
                 pictures=self.pictures,
-                **({'diverged_at': int(bad)} if bad >= 0 else {}),
+                **fields,
             )
-            for m, score, bad in zip(self.members, self.scored, bad_steps, strict=True)
+            for m, score, fields in zip(self.members, self.scored, more, strict=True)
         ]
+
+    def _more(self, state) -> list[dict[str, Any]]:
+        """Each member's further fields of `result.json`."""
+        bad_steps = np.atleast_1d(self.engine.devices.to_host(state.bad_step))
+        fields = [{'diverged_at': int(bad)} if bad >= 0 else {} for bad in bad_steps]
+        if self.train_evaluation is not None:
+            scorer = self.engine.scorer(self.train_evaluation)
+            scored = scorer(state.variables(averaged=True), self._given)
+            fields = [own | {'train_metrics': score.values} for own, score in zip(fields, scored, strict=True)]
+        return fields
 
     def _checkpoints(self) -> Checkpoints:
         c = self.engine.config.checkpoint
