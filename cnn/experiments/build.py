@@ -31,9 +31,17 @@ def replicas(config) -> Replicas:
 
 def source(config, split: str):
     """One split of the config's data set, opened and checked; with `augmentation.box_crop`, cut to the boxes."""
+    if config.task == 'forecasting':
+        sizes = {'past': config.image_size, 'horizon': config.series.horizon, 'subjects': config.series.subjects}
+        return series.load(config.dataset, split, **sizes)
     whole = input_pipeline.load(config.dataset, split, data_dir=config.data_dir, manual_dir=config.manual_dir)
     a = config.augmentation
     return box_crop.CroppedToBoxes(whole, a.box_margin) if a.get('box_crop') else whole
+
+
+def train_source(config):
+    """The training split."""
+    return source(config, config.input.train_split)
 
 
 def info(config, workdir: pathlib.Path) -> datasets.DatasetInfo:
@@ -56,6 +64,8 @@ def evaluation_split(config) -> str:
     """The split that scores: the config's, or the data set's own choice."""
     if config.evaluation.split != 'auto':
         return config.evaluation.split
+    if config.task == 'forecasting':
+        return 'test'
     return input_pipeline.describe(config.dataset, config.input.train_split).evaluation_split
 
 
@@ -105,6 +115,22 @@ def measured(config, train, images: np.ndarray | None) -> Any:
     batches = [{'image': images}] if images is not None else plain_batches(config, train)
     mean, std = input_pipeline.channel_statistics(batch['image'] for batch in batches)
     return dataclasses.replace(train.info, mean=mean, std=std)
+
+
+def scored_info(config, workdir: pathlib.Path, source) -> Any:
+    """The entry to score a source by: where training measured statistics, with those, not the source's own.
+
+    Raises:
+      UserError: the workdir's run had other subjects.
+    """
+    if config.task != 'forecasting' and config.input.statistics != 'computed':
+        return source.info
+    if not (workdir / DATASET_FILE).is_file():
+        return measured(config, train_source(config), None)
+    found = info(config, workdir)
+    if config.task == 'forecasting' and found.class_names != source.info.class_names:
+        raise UserError(f'{workdir} was trained on other subjects than {config.dataset} has; use a new workdir')
+    return found
 
 
 def _classification(config, info, replicas, given) -> Classification:
@@ -226,7 +252,7 @@ def _ready(config, source, batch_size: int, devices) -> dict[str, Any]:
     """The options of a pipeline over arrays (input_pipeline/ready.py)."""
     size, limit = ready.size_in_bytes(source), config.input.resident_bytes
     if config.input.mode == 'streaming' or size > limit:
-        why = f'{config.dataset} takes {size} bytes, and input.resident_bytes is {limit}' if size > limit else 'use auto'
+        why = f'these take {size} bytes, over input.resident_bytes={limit}' if size > limit else 'use auto'
         raise UserError(f'config.input.mode={config.input.mode}: series stay on the device as a whole; {why}')
     place = {'process_index': devices.process_index, 'process_count': devices.process_count}
     return {'batch_size': batch_size, **place}

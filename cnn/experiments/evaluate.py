@@ -14,7 +14,7 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     started = time.perf_counter()
     replicas = build.replicas(config)
     source = build.source(config, build.evaluation_split(config))
-    task = build.task(config, source.info, replicas)
+    task = build.task(config, build.scored_info(config, workdir, source), replicas)
     pipeline = build.evaluation_pipeline(config, source, replicas)
     variables, steps = initialise.trained(config, workdir, task, build.model(config, source.info.num_classes))
     if config.evaluation.recompute_statistics:
