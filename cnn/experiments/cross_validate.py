@@ -16,6 +16,7 @@ from cnn.analysis.fold_interval import BY_TIME
 from cnn.analysis.ledger import Ledger
 from cnn.experiments import build, fold_report, grid, group, train
 from cnn.experiments.errors import UserError
+from cnn.plots import validation_curve
 from cnn.training.lock import WorkdirLock
 from input_pipeline import folds as splitting
 
@@ -138,7 +139,8 @@ class CrossValidation:
                 parts.append(group.Part(self._name(fold, values, k), own, fold.train, fold.test))
         c = self.config.folds
         outcomes, layout = group.run(
-            self.source, parts, self.workdir, layout=c.layout, at_once=c.at_once, pictures=pictures
+            self.source, parts, self.workdir, layout=c.layout, at_once=c.at_once, pictures=pictures,
+            train_scores=len(self.settings) > 1 and not c.inner,
         )
         return {outcome.part.name: outcome for outcome in outcomes}, layout
 
@@ -146,9 +148,9 @@ class CrossValidation:
         name = fold.name + (f'_setting_{self.settings.index(values)}' if len(self.settings) > 1 else '')
         return name + (f'_seed_{self.config.seed + seed}' if self.config.folds.seeds > 1 else '')
 
-    def _metrics(self, outcomes, fold, values) -> dict[str, float]:
+    def _metrics(self, outcomes, fold, values, of: str = 'metrics') -> dict[str, float]:
         """A fold's metrics with some settings, averaged over the seeds."""
-        found = [outcomes[self._name(fold, values, k)].result['metrics'] for k in range(self.config.folds.seeds)]
+        found = [outcomes[self._name(fold, values, k)].result[of] for k in range(self.config.folds.seeds)]
         return {name: float(np.mean([f[name] for f in found])) for name in found[0] if found[0][name] is not None}
 
     def _value(self, outcomes, fold, values) -> float:
@@ -177,6 +179,7 @@ class CrossValidation:
         metrics = {grid.name_of(v): [self._metrics(outcomes, f, v) for f in folds] for v in self.settings}
         summaries = {name: fold_statistics.summary(m, kind=kind, **sizes) for name, m in metrics.items()}
         others = [name for name in values if name != choice.best] if kind not in BY_TIME else []
+        self._curve(folds, outcomes, values, summaries, choice)
         tests = {n: fold_statistics.paired_test(values[choice.best], values[n], kind=kind, **sizes) for n in others}
         document = {
             **summaries[choice.chosen],
@@ -188,6 +191,27 @@ class CrossValidation:
         }
         chosen = next(v for v in self.settings if grid.name_of(v) == choice.chosen)
         return document, metrics[choice.chosen], {f.name: chosen for f in folds}
+
+    def _curve(self, folds, outcomes, values, summaries, choice) -> None:
+        """Scores over the values of the one field that the settings differ in, training beside validation."""
+        axes = {path for settings in self.settings for path in settings}
+        if len(axes) != 1:
+            return
+        (path,), capacity = axes, {grid.name_of(v): next(iter(v.values())) for v in self.settings}
+        points = [
+            {
+                'capacity': capacity[grid.name_of(v)],
+                'validation': values[grid.name_of(v)],
+                'train': [self._metrics(outcomes, f, v, 'train_metrics')[self.metric] for f in folds],
+                'error': summaries[grid.name_of(v)]['standard_error'][self.metric],
+            }
+            for v in self.settings
+        ]
+        validation_curve.draw(
+            points, str(self.workdir / 'validation_curve.png'), metric=self.metric, capacity=path.rpartition('.')[2],
+            best=capacity[choice.best], chosen=capacity[choice.chosen],
+            threshold=choice.threshold if self.config.folds.rule != 'best' else None,
+        )  # fmt: skip
 
     def _table(self, outcomes, folds) -> dict[str, list[float]]:
         """Each setting's metric on each fold."""

@@ -10,7 +10,7 @@ import json
 import pathlib
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -51,6 +51,14 @@ class Outcome:
     predictions: dict[str, np.ndarray]
 
 
+class Pipelines(NamedTuple):
+    """Batches to train on, and to score on: the test parts, and what the models were fitted on."""
+
+    train: Any
+    test: Any
+    fitted: Any
+
+
 class Stopped(Exception):
     """The run was asked to stop; what is saved goes on from there."""
 
@@ -64,6 +72,7 @@ def run(
     at_once: int = 0,
     tolerant: bool = False,
     pictures: bool = True,
+    train_scores: bool = False,
     note: Callable[[str], None] = print,
     scored: Callable[[Sequence[Part], int, list[dict[str, float]]], bool] | None = None,
     failed: Callable[[Sequence[Part], Exception], None] | None = None,
@@ -78,6 +87,7 @@ def run(
       at_once: the most members to train together; 0 for all.
       tolerant: a member whose loss diverges does not end the others.
       pictures: draw each member's, as a single run has them.
+      train_scores: score each member on its training part too, `train_metrics` in its result.
       note: is told what was measured.
       scored: is told of every evaluation of parts that train together, (parts, step, each one's metrics); where it
         returns False none of them is wanted any more, their training ends, and they have no outcome.
@@ -98,7 +108,7 @@ def run(
         outcomes |= done
         if len(done) == len(alike):
             continue
-        options = {'tolerant': tolerant, 'pictures': pictures}
+        options = {'tolerant': tolerant, 'pictures': pictures, 'train_scores': train_scores}
         unit = _group(source, alike, workdir, note, options, {} if cache is None else cache, vary)
         unit.add([*alike, *known])
         chosen = layouts.choose(unit, alike, layout, at_once)
@@ -162,7 +172,9 @@ class _Group:
     """Parts of one shape, and what is compiled for them in each layout."""
 
     def __init__(self, source, parts: Sequence[Part], workdir: pathlib.Path, note, options, traced: tuple[str, ...]):
-        self.source, self.workdir, self.note, self._options = source, workdir, note, options
+        self.source, self.workdir, self.note = source, workdir, note
+        self._options = {name: value for name, value in options.items() if name != 'train_scores'}
+        self._train_scores = options['train_scores']
         self.config, self.traced = parts[0].config, traced
         self.plan, self.per_epoch = train.plan_of(self.config, float(np.mean([len(part.train) for part in parts])))
         self._parts: dict[Any, Part] = {}
@@ -173,21 +185,23 @@ class _Group:
         """Makes these parts known, before their first pipeline."""
         self._parts |= {_data(part): part for part in parts}
 
-    def pipelines(self, chunk: Sequence[Part], layout: 'layouts.Layout') -> tuple[Any, Any, list[Member]]:
-        """Training and evaluation batches of these parts, and the members."""
+    def pipelines(self, chunk: Sequence[Part], layout: 'layouts.Layout') -> tuple['Pipelines', list[Member]]:
+        """The batches of these parts, and the members."""
         devices = layout.devices(self.config)
         pieces = self._pieces.setdefault(layout.name, {})
         if missing := {data: part for data, part in self._parts.items() if data not in pieces}:
             # Once for all parts, which share what is decoded.
             seeds = [part.config.seed for part in missing.values()]
             batches = build.train_parts(self.config, self.source, [p.train for p in missing.values()], seeds, devices)
-            scored = build.evaluation_parts(self.config, self.source, [p.test for p in missing.values()], devices)
-            pieces |= dict(zip(missing, zip(batches, scored, strict=True), strict=True))
-        pairs = [pieces[_data(part)] for part in chunk]
-        members = [self._member(part, pair[0]) for part, pair in zip(chunk, pairs, strict=True)]
+            scored = [p.test for p in missing.values()] + [p.train for p in missing.values()]
+            scored = build.evaluation_parts(self.config, self.source, scored, devices)
+            count = len(missing)
+            pieces |= dict(zip(missing, zip(batches, scored[:count], scored[count:], strict=True), strict=True))
+        found = [pieces[_data(part)] for part in chunk]
+        members = [self._member(part, pipelines[0]) for part, pipelines in zip(chunk, found, strict=True)]
         if devices.members is None:
-            return *pairs[0], members
-        return *(input_pipeline.SideBySide(kind) for kind in zip(*pairs, strict=True)), members
+            return Pipelines(*found[0]), members
+        return Pipelines(*(input_pipeline.SideBySide(kind) for kind in zip(*found, strict=True))), members
 
     def _member(self, part: Part, pipeline) -> Member:
         own, arrays = self.source.select(part.train), getattr(pipeline, 'arrays', {})
@@ -218,12 +232,13 @@ class _Group:
     def train(self, chunk: Sequence[Part], layout: 'layouts.Layout', scored=None) -> list[Outcome]:
         """Trains a chunk to its end and keeps what it predicted; nothing where `scored` gave it up."""
         layout = layout.of(len(chunk))
-        pipeline, evaluation, members = self.pipelines(chunk, layout)
-        engine = self.engine(layout, pipeline, members[0].info)
+        batches, members = self.pipelines(chunk, layout)
+        engine = self.engine(layout, batches.train, members[0].info)
         alone = engine.devices.members is None
         place = members[0].workdir if alone else stack_folder(self.workdir, chunk)
         watch = functools.partial(scored, chunk) if scored else None
-        training = train.Training(engine, members, place, pipeline, evaluation, self.plan, watch=watch, **self._options)
+        options = {**self._options, 'watch': watch, 'train_evaluation': batches.fitted if self._train_scores else None}
+        training = train.Training(engine, members, place, batches.train, batches.test, self.plan, **options)
         try:
             results = training.run()
         except train.GivenUp:

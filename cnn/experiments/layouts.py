@@ -99,14 +99,14 @@ def _fastest(group, parts, possible: dict[str, Layout]) -> Layout:
 
 def _trial(group, chunk, layout: Layout) -> tuple[float, float]:
     """Seconds of the first step, which compiles, and of a later one."""
-    pipeline, _, members = group.pipelines(chunk, layout)
-    engine = group.engine(layout, pipeline, members[0].info)
+    batches, members = group.pipelines(chunk, layout)
+    engine = group.engine(layout, batches.train, members[0].info)
     configs = [member.config for member in members]
     state = engine.initial(configs)
     advance, _ = engine.bind(configs, {name: [getattr(m.info, name) for m in members] for name in ('mean', 'std')})
-    batches, times = pipeline.batches(0), []
+    taken_from, times = batches.train.batches(0), []
     for _ in range(1 + _STEPS):
-        taken = [next(batches) for _ in range(engine.per_dispatch)]
+        taken = [next(taken_from) for _ in range(engine.per_dispatch)]
         started = time.perf_counter()
         state = jax.block_until_ready(advance(state, taken))
         times.append(time.perf_counter() - started)

@@ -39,6 +39,8 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     test_source = build.source(config, build.evaluation_split(config))
     with WorkdirLock(workdir):
         pipeline = build.train_pipeline(config, train_source, devices)
+        if Checkpoints(workdir / 'checkpoints').latest_step() is not None:
+            pipeline.remember(report.known_bad_examples(workdir))
         evaluation = build.evaluation_pipeline(config, test_source, devices)
         arrays = getattr(pipeline, 'arrays', {})
         info = build.measured(config, train_source, arrays.get('image'))
@@ -217,6 +219,7 @@ class Training:
         def save(now, at, values):
             for writer in self._writers:
                 writer.flush()
+            report.note_bad_examples(self.workdir, self.pipeline.bad_examples)
             with progress.paused():
                 checkpoints.save(at, now if self.engine.devices.members is None else to_host(now), values)
 
