@@ -50,8 +50,6 @@ class Loader:
       threads: how many decode; 0 for one a core (more only hurt).
       max_bad_fraction: the share of the source that may be unreadable before loading stops.
       targets: what to load besides pixels.
-      known_bad: examples that an earlier run found unreadable: passed over as then, even if they were repaired since.
-        Those of another source are not looked at.
 
     Raises:
       ValueError: a target that the source does not provide.
@@ -64,17 +62,24 @@ class Loader:
         threads: int,
         max_bad_fraction: float,
         targets: Target | Sequence[Target] = LABELS,
-        known_bad: Sequence[BadExample] = (),
     ):
         self._source, self._transform = source, host_transform
         self._targets = as_targets(targets, source.info)
         self._threads = threads or _cores()
         self._limit = max_bad_fraction * len(source)
-        known = [bad for bad in known_bad if bad.index < len(source) and source.example_id(bad.index) == bad.id]
-        self._bad: dict[int, BadExample] = {bad.index: bad for bad in known}
+        self._bad: dict[int, BadExample] = {}
         self._faulty: dict[int, dict[str, int]] = {}
         self._lock = threading.Lock()
         self._pool = None
+
+    def remember(self, known: Sequence[BadExample]) -> None:
+        """Takes over what an earlier run found unreadable: it is passed over as then, even if it was repaired since.
+
+        Examples of another source, by place and name, are not looked at.
+        """
+        for bad in known:
+            if bad.index < len(self._source) and self._source.example_id(bad.index) == bad.id:
+                self._bad[bad.index] = bad
 
     @property
     def bad_examples(self) -> list[BadExample]:

@@ -43,7 +43,6 @@ class _Pipeline:
       process_index, process_count: this process's place among those that share a global batch.
       max_bad_fraction: the share of unreadable examples above which the run stops, naming them.
       targets: what the batches bring besides pixels: one of targets.py, or several.
-      known_bad: `bad_examples` of the run that this one resumes, so that none is lost from its result.
 
     Raises:
       ValueError: a target that the source does not provide, a batch size that is not a multiple of the processes, or a
@@ -62,18 +61,23 @@ class _Pipeline:
         process_count: int = 1,
         max_bad_fraction: float = MAX_BAD_FRACTION,
         targets: Target | Sequence[Target] = LABELS,
-        known_bad: Sequence[BadExample] = (),
     ):
         self._source, self._batch_size, self._seed, self._transform = source, batch_size, seed, host_transform
         self._targets = targets
         self._rows = np.asarray(process_rows(batch_size, process_index, process_count))
         index_batch(1, seed, 1, 0)  # refuses a wrong seed now
-        self._loader = Loader(source, host_transform, threads, max_bad_fraction, targets, known_bad)
+        self._loader = Loader(source, host_transform, threads, max_bad_fraction, targets)
 
     @property
     def bad_examples(self) -> list[BadExample]:
         """Examples that could not be read so far, for which their next readable neighbours stand in."""
         return self._loader.bad_examples
+
+    def remember(self, known: Sequence[BadExample]) -> None:
+        """Takes over `bad_examples` of the run that this one goes on from, so that none is lost from its result.
+
+        To be called before the first batch; resident data, which are read as a whole, need it not.
+        """
 
     @property
     def faulty_examples(self) -> list[FaultyExample]:
@@ -99,6 +103,9 @@ class _Pipeline:
 
 class Streaming(_Pipeline):
     """Decodes and crops on the host, some batches ahead of the device."""
+
+    def remember(self, known: Sequence[BadExample]) -> None:
+        self._loader.remember(known)
 
     def batches(self, start_step: int = 0, prefetch: int = 2) -> Iterator[Batch]:
         """Endless batches from step `start_step` on (0-based), `prefetch` of them prepared ahead.

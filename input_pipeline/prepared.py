@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline import datasets, splits
+from input_pipeline import datasets, jpeg, splits
 from input_pipeline.datasets import DatasetInfo
 from input_pipeline.example import parse
 from input_pipeline.records import ArrayRecordShard, TFRecordShard
 from input_pipeline.source import Source, UnreadableError
 
+_COUNT_FROM_ONE = ('voc',)
 _SHARDS = {'array_record': ArrayRecordShard, 'tfrecord': TFRecordShard}
 
 
@@ -65,6 +66,8 @@ class PreparedSource(Source):
             example['label'] = label
         if 'boxes' in self.info.provides:
             example.update(_boxes(feature, example.get('label')))
+            if self.info.tfds_name in _COUNT_FROM_ONE:
+                example['boxes'] = _from_zero(example['boxes'], feature['image'])
         if 'segmentation_mask' in feature:
             example['segmentation'] = feature['segmentation_mask']
         return example
@@ -73,6 +76,12 @@ class PreparedSource(Source):
         """As Source's, over the prepared version and its shards: reading every label would read the whole set."""
         parts = (self.info.name, self.info.num_classes, self._version, self._names, self._lengths)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _from_zero(boxes: np.ndarray, image: bytes) -> np.ndarray:
+    """Boxes whose first pixel is 1 and whose last is meant too, as voc.py has them: tfds divides as the files count."""
+    head = jpeg.header(image)
+    return boxes if head is None else boxes - np.float32([1 / head.width, 1 / head.height, 0, 0])
 
 
 def _parse(record: bytes) -> dict[str, bytes | np.ndarray]:

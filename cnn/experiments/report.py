@@ -7,6 +7,7 @@ from typing import Any
 from cnn.plots import curves
 from cnn.tasks.base import Collector, Task
 from cnn.training import log, processes, provenance
+from input_pipeline.loader import BadExample
 
 
 def finish(
@@ -49,14 +50,27 @@ def finish(
     if not processes.is_first():
         return result
     drawn = task.draw(str(workdir), states, collector, source) if pictures else []
-    if bad_examples:
-        log.write_json(workdir / 'bad_examples.json', [bad._asdict() for bad in bad_examples])
+    note_bad_examples(workdir, bad_examples)
     if pictures and (workdir / 'metrics.jsonl').is_file():
         curves.draw(curves.read(workdir / 'metrics.jsonl'), str(workdir / 'curves.png'))
         drawn = ['curves.png', *drawn]
     log.write_json(workdir / 'result.json', result)
     print(f'{name}: {line(metrics)}' if name else f'{line(metrics)}\n{workdir}: {", ".join(["result.json", *drawn])}')
     return result
+
+
+def note_bad_examples(workdir: pathlib.Path, bad_examples: list[Any]) -> None:
+    """Writes down what could not be read so far, for a run that goes on from here; of several processes the first."""
+    if bad_examples and processes.is_first():
+        log.write_json(workdir / 'bad_examples.json', [bad._asdict() for bad in bad_examples])
+
+
+def known_bad_examples(workdir: pathlib.Path) -> list[BadExample]:
+    """What the run of this workdir could not read so far; nothing where the file is absent or another's."""
+    try:
+        return [BadExample(**row) for row in json.loads((workdir / 'bad_examples.json').read_text())]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def line(metrics: dict[str, float]) -> str:

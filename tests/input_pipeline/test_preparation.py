@@ -14,6 +14,7 @@ import pytest
 import input_pipeline
 from input_pipeline import preparation, prepared
 from input_pipeline.decode import decode
+from input_pipeline.targets import mask_codes
 
 
 def _prepared(name, archives, tmp_path):
@@ -40,6 +41,7 @@ def test_stanford_dogs(archives, tmp_path):
             boxes = [[float(box.find(side).text) for side in ('xmin', 'ymin', 'xmax', 'ymax')]
                      for box in tree.iter('bndbox')]  # fmt: skip
             np.testing.assert_allclose(example['boxes'], boxes / np.array([width, height] * 2), rtol=1e-6)
+            np.testing.assert_array_equal(example['box_labels'], [example['label']] * len(boxes))
     assert not files
 
 
@@ -109,8 +111,9 @@ def test_voc(archives, tmp_path):
         example = load(split).read(0)
         assert example['image'] == photo.read_bytes()
         height, width = decode(example['image']).shape[:2]
-        expected = [[10 / width, 20 / height, width // 2 / width, height // 2 / height], [1 / width, 1 / height, 1, 1]]
-        np.testing.assert_allclose(example['boxes'], expected, rtol=1e-6)
+        # VOC counts pixels from 1: xmin 10 is the tenth, which begins at 9; from 1 to the width is all.
+        expected = [[9 / width, 19 / height, width // 2 / width, height // 2 / height], [0, 0, 1, 1]]
+        np.testing.assert_allclose(example['boxes'], expected, atol=1e-6)
         np.testing.assert_array_equal(example['box_labels'], [11, 14])  # dog, person of the twenty
         np.testing.assert_array_equal(example['box_difficult'], [False, True])
 
@@ -120,11 +123,18 @@ def test_oxford_iiit_pet(archives, tmp_path):
     train, test = load('train').read(0), load('test').read(0)
     assert (train['label'], test['label']) == (4, 25)
     assert test['image'] == content['photos'][1].read_bytes()
+    # The head's box where there is one, of the breed's class.
+    np.testing.assert_allclose(train['boxes'], [[0.1, 0.1, 0.6, 0.9]], rtol=1e-6)
+    assert (train['box_labels'].tolist(), test['boxes'].shape) == ([4], (0, 4))
     trimap = decode(test['segmentation'])[..., 0]
     np.testing.assert_array_equal(trimap[:2, :4], [[1, 2, 1, 2], [3, 1, 3, 1]])
     # The odd file was encoded anew: nearly the same pixels.
     original = decode(content['photos'][0].read_bytes()).astype(int)
     assert np.abs(decode(train['image']) - original).mean() < 2
+    assert load('train').info.mask_names == ('background', 'pet')
+    codes, known = mask_codes(load('train').info)
+    np.testing.assert_array_equal(codes[[1, 2, 3, 255]], [1, 0, 255, 255])
+    assert known.sum() == 4
 
 
 def test_coco(archives, tmp_path):

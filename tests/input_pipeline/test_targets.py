@@ -262,9 +262,9 @@ def test_a_resumed_run_keeps_what_the_first_found_unreadable():
     first, batches = _stream(source, Labels(), canvas.Stretch(8), 3, max_bad_fraction=0.5)
     source.torn = False  # repaired meanwhile: the order is kept all the same
     known = [*first.bad_examples, first.bad_examples[0]._replace(id='of another source')]
-    second = input_pipeline.Streaming(
-        source, batch_size=5, seed=0, host_transform=canvas.Stretch(8), max_bad_fraction=0.5, known_bad=known
-    )
+    arguments = {'batch_size': 5, 'seed': 0, 'host_transform': canvas.Stretch(8), 'max_bad_fraction': 0.5}
+    second = input_pipeline.Streaming(source, **arguments)
+    second.remember(known)
     assert second.bad_examples == first.bad_examples
     for left, right in zip(batches[1:], second.batches(1), strict=False):
         np.testing.assert_array_equal(left['index'], right['index'])
