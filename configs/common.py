@@ -62,6 +62,9 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     c.image_size = arg.image_size or SMALL_IMAGES.get(arg.dataset, 32 if small else 224)
     c.batch_size = 128 if small else 256
     c.epochs = 12.0
+    # A run of so many steps, whatever the number of examples: `epochs` and what counts in epochs are then shares of it.
+    # 0: `epochs` of the examples.
+    c.steps = 0
     # float32 on the CPU, bfloat16 compute with float32 parameters on accelerators.
     c.precision = 'auto'
     # A weights file (.pth, .safetensors) or a workdir to start from; replace_head allows another number of classes.

@@ -29,6 +29,12 @@ def replicas(config) -> Replicas:
     return Replicas(config.devices, backend.compiler_options())
 
 
+def stacking(config) -> str:
+    """How members of one device share a program (`Members.form`)."""
+    # The forecaster's layers are matrix products, which stack well on the CPU too: hundreds of tiny models at once.
+    return 'vmap' if config.task == 'forecasting' else 'auto'
+
+
 def source(config, split: str):
     """One split of the config's data set, opened and checked; with `augmentation.box_crop`, cut to the boxes."""
     if config.task == 'forecasting':

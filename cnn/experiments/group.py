@@ -72,6 +72,7 @@ def run(
     at_once: int = 0,
     tolerant: bool = False,
     pictures: bool = True,
+    quiet: bool = False,
     train_scores: bool = False,
     note: Callable[[str], None] = print,
     scored: Callable[[Sequence[Part], int, list[dict[str, float]]], bool] | None = None,
@@ -87,6 +88,7 @@ def run(
       at_once: the most members to train together; 0 for all.
       tolerant: a member whose loss diverges does not end the others.
       pictures: draw each member's, as a single run has them.
+      quiet: print no line a member.
       train_scores: score each member on its training part too, `train_metrics` in its result.
       note: is told what was measured.
       scored: is told of every evaluation of parts that train together, (parts, step, each one's metrics); where it
@@ -108,7 +110,7 @@ def run(
         outcomes |= done
         if len(done) == len(alike):
             continue
-        options = {'tolerant': tolerant, 'pictures': pictures, 'train_scores': train_scores}
+        options = {'tolerant': tolerant, 'pictures': pictures, 'quiet': quiet, 'train_scores': train_scores}
         unit = _group(source, alike, workdir, note, options, {} if cache is None else cache, vary)
         unit.add([*alike, *known])
         chosen = layouts.choose(unit, alike, layout, at_once)
@@ -131,12 +133,15 @@ def run(
 
 
 def _alike(parts: Sequence[Part]) -> list[list[Part]]:
-    """Parts whose settings differ in nothing that shapes a program, and whose training parts are of one size."""
+    """Parts whose settings differ in nothing that shapes a program, and that train for the same number of steps."""
     groups: dict[str, list[Part]] = {}
     for part in parts:
         groups.setdefault(_shape(part.config), []).append(part)
     found = []
     for group in groups.values():
+        if group[0].config.steps:
+            found.append(group)
+            continue
         group = sorted(group, key=lambda part: len(part.train))
         start = 0
         for i in range(1, len(group) + 1):

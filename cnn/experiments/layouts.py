@@ -31,7 +31,10 @@ class Layout:
         """`Replicas` or `Members`."""
         if self.name == 'sequential':
             return build.replicas(config)
-        return Members(self.size, device_count=self.device_count, compiler_options=backend.compiler_options())
+        form = build.stacking(config)
+        return Members(
+            self.size, device_count=self.device_count, form=form, compiler_options=backend.compiler_options()
+        )
 
     def of(self, size: int) -> 'Layout':
         """The same for `size` members."""
@@ -84,7 +87,7 @@ def _fastest(group, parts, possible: dict[str, Layout]) -> Layout:
     for name, layout in possible.items():
         if name != 'sequential' and jax.default_backend() == 'cpu':
             # Side by side, a program is as many times as long, and so is its compilation.
-            expected = layout.size * compiling
+            expected = compiling * (1 if layout.devices(group.config).form == 'vmap' else layout.size)
             if expected > _WORTH * seconds['sequential']:
                 said.append(f'{name} not tried: compiling it would take some {expected:.0f} s')
                 continue

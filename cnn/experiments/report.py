@@ -23,6 +23,7 @@ def finish(
     bad_examples: list[Any],
     name: str = '',
     pictures: bool = True,
+    quiet: bool = False,
     **more: Any,
 ) -> dict[str, Any]:
     """Writes `result.json`, draws the pictures and prints the result's line; returns the result.
@@ -32,6 +33,7 @@ def finish(
       source: gives the pictures their images, `image(i)`.
       name: of the member, where several are trained; its line begins with it.
       pictures: whether to draw them.
+      quiet: print no line.
       more: further fields of the result.
 
     With several processes the first one writes; the others return the same result.
@@ -55,6 +57,8 @@ def finish(
         curves.draw(curves.read(workdir / 'metrics.jsonl'), str(workdir / 'curves.png'))
         drawn = ['curves.png', *drawn]
     log.write_json(workdir / 'result.json', result)
+    if quiet:
+        return result
     print(f'{name}: {line(metrics)}' if name else f'{line(metrics)}\n{workdir}: {", ".join(["result.json", *drawn])}')
     return result
 

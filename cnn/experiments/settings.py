@@ -24,7 +24,8 @@ _CHOICES = {
 _POSITIVE = ('image_size', 'batch_size', 'epochs', 'optimizer.accumulate_steps', 'evaluation.every_epochs',
              'checkpoint.every_epochs', 'checkpoint.keep', 'schedule.decay_epochs', 'optimizer.epsilon')  # fmt: skip
 _NOT_NEGATIVE = ('optimizer.learning_rate', 'optimizer.weight_decay', 'optimizer.clip_norm', 'schedule.warmup_epochs',
-                 'devices', 'evaluation.batch_size', 'evaluation.resize', 'augmentation.mixup', 'augmentation.cutmix',
+                 'devices', 'steps', 'evaluation.batch_size', 'evaluation.resize', 'augmentation.mixup',
+                 'augmentation.cutmix',
                  'augmentation.lighting', 'augmentation.pad', 'augmentation.resize_min', 'augmentation.resize_max',
                  'augmentation.color_jitter', 'augmentation.box_margin', 'augmentation.hue', 'augmentation.policy_ops',
                  'augmentation.policy_magnitude', 'input.threads', 'input.resident_size',
@@ -63,6 +64,8 @@ def check(config) -> None:
             raise UserError(f'config.{path}={field(config, path)} must lie between 0 and 1')
     if config.evaluation.views == 'dense' and not config.evaluation.scales:
         raise UserError('config.evaluation.views=dense needs config.evaluation.scales, as (256,384,512)')
+    if config.task == 'forecasting' and config.input.statistics != 'computed':
+        raise UserError('config.input.statistics: series are scaled by their training part; use computed')
     if config.optimizer.ema_decay == 1:
         raise UserError('config.optimizer.ema_decay=1 never moves the average; use for example 0.999')
     if any(b <= a for a, b in zip(config.schedule.milestones, config.schedule.milestones[1:], strict=False)):

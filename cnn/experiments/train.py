@@ -58,13 +58,16 @@ def plan_of(config, examples: float) -> tuple[loop.Plan, float]:
             f'config.batch_size={config.batch_size} is over eight epochs of {examples:g} examples; use a smaller one'
         )
     per_epoch = examples / config.batch_size
+    if config.steps:
+        # So many steps whatever the number of examples; epochs are then shares of the run.
+        per_epoch = config.steps / config.epochs
 
     def steps(epochs):
         return max(epochs * per_epoch, 1.0)
 
     # Four lines of the record an epoch, unless the config says otherwise.
     every = config.log_every_steps or steps(0.25)
-    total = max(int(config.epochs * per_epoch), 1)
+    total = config.steps or max(int(config.epochs * per_epoch), 1)
     evaluate, save = steps(config.evaluation.every_epochs), steps(config.checkpoint.every_epochs)
     return loop.Plan(total, every, evaluate, save), per_epoch
 
@@ -80,6 +83,7 @@ class Training:
       plan: when things happen.
       tolerant: members whose loss stays finite go on when another's does not.
       pictures: whether to draw them at the end.
+      quiet: no line a member on the screen.
       train_evaluation: the training parts as evaluation batches, to be scored at the end as well: `train_metrics`.
       watch: is told of every evaluation, (step, each member's metrics); False from it ends the run with GivenUp.
       scored: each member's final score, once the run is done.
@@ -93,6 +97,7 @@ class Training:
     plan: loop.Plan
     tolerant: bool = False
     pictures: bool = True
+    quiet: bool = False
     train_evaluation: Any = None
     watch: Callable[[int, list[dict[str, float]]], bool] | None = None
     scored: list[Scored] = dataclasses.field(default_factory=list)
@@ -143,6 +148,7 @@ class Training:
                 bad_examples=[*self.pipeline.bad_examples, *self.evaluation.bad_examples],
                 name=m.name,
                 pictures=self.pictures,
+                quiet=self.quiet,
                 **fields,
             )
             for m, score, fields in zip(self.members, self.scored, more, strict=True)
@@ -209,7 +215,8 @@ class Training:
                 self._last_score = self._scorer(now.variables(averaged=True), self._given)
             for m, score, writer in zip(self.members, self._last_score, self._writers, strict=True):
                 writer.write(at, m.test.split, score.values)
-                progress.note(m.called(f'step {at}  {m.test.split}: {report.line(score.values)}'))
+                if not self.quiet:
+                    progress.note(m.called(f'step {at}  {m.test.split}: {report.line(score.values)}'))
             # Of several members the mean; each member's own is in its record.
             values = [score.values for score in self._last_score]
             if self.watch and not self.watch(at, values):
