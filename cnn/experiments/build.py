@@ -16,7 +16,7 @@ from cnn.tasks.base import Task
 from cnn.tasks.classification import Classification
 from cnn.tasks.forecasting import Forecasting
 from cnn.training.parallel import Replicas
-from input_pipeline import box_crop, datasets, ready, series, transforms
+from input_pipeline import box_crop, datasets, placement, ready, series, transforms
 
 # Written into the workdir by training, so that a trained network is of use without its data set.
 DATASET_FILE = 'dataset.json'
@@ -191,8 +191,8 @@ def shown(config, source) -> Any:
 
 
 def apply(transform, image) -> np.ndarray:
-    """One encoded or decoded image through a host transform that is not random: uint8 `[S, S, 3]`."""
-    out = np.empty((transform.image_size, transform.image_size, 3), np.uint8)
+    """One encoded or decoded image through a host transform that is not random: uint8 `[H, W, 3]`."""
+    out = np.empty((*placement.sides(transform.image_size), 3), np.uint8)
     transform(image, None, out)
     return out
 
