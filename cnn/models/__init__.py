@@ -12,7 +12,7 @@ import pkgutil
 import flax.linen as nn
 
 # Files of this folder that hold parts of networks, not networks.
-_PARTS = {'alexnet_towers', 'initializers', 'layers'}
+_PARTS = {'alexnet_towers', 'initializers', 'layers', 'upsampling'}
 
 
 def names() -> list[str]:
