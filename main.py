@@ -15,6 +15,11 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_string('workdir', '', "The run's folder; by default runs/NAME_ARGUMENTS.", flag_values=values)
     flags.DEFINE_enum('mode', 'train', list(cli.MODES), 'What to do.', flag_values=values)
     flags.DEFINE_list('images', [], 'mode=predict: files or folders, separated by commas.', flag_values=values)
+    sweep = 'mode=sweep: '
+    flags.DEFINE_integer('trials', 0, sweep + 'how many, over all workers and restarts; 0 for 20, or the whole grid.',
+                         flag_values=values)  # fmt: skip
+    flags.DEFINE_string('storage', '', sweep + 'a database that workers share, as postgresql://USER@HOST/NAME; by '
+                        'default a journal in the workdir.', flag_values=values)  # fmt: skip
     several = 'Several processes: '
     flags.DEFINE_string('coordinator', '', several + 'host:port of process 0; "auto" on SLURM and TPU pods.',
                         flag_values=values)  # fmt: skip

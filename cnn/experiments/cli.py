@@ -5,13 +5,13 @@ Exit codes: 0 done, 2 a user's mistake (one line on standard error), 1 anything 
 
 import difflib
 import importlib
-import importlib.util
 import pathlib
 import re
 import sys
 
 from absl import flags
 
+from cnn.experiments import config_file
 from cnn.experiments.errors import RunFailed, UserError, nearest
 from cnn.ops import huge_pages
 
@@ -21,6 +21,7 @@ MODES = {
     'evaluate': 'evaluate',
     'predict': 'predict',
     'cross_validate': 'cross_validate',
+    'sweep': 'sweep',
     'summarize': 'summarize',
     'prepare': 'prepare',
 }
@@ -115,9 +116,7 @@ def _configs() -> list[str]:
 
 
 def _load(path: str, argument: str):
-    spec = importlib.util.spec_from_file_location('_config_to_check', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = config_file.load(path)
     if not hasattr(module, 'get_config'):
         raise UserError(f'{path} defines no get_config(arg)')
     return module.get_config(argument)
@@ -153,7 +152,7 @@ def _fields(config, prefix: str = '') -> list[str]:
 
 
 def _flag_names(values: flags.FlagValues) -> list[str]:
-    own = ('config', 'workdir', 'mode', 'images', 'coordinator', 'process_count', 'process_id')
+    own = ('config', 'workdir', 'mode', 'images', 'trials', 'storage', 'coordinator', 'process_count', 'process_id')
     return [name for name in own if name in values]
 
 
