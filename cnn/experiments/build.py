@@ -15,8 +15,10 @@ from cnn.ops import backend
 from cnn.tasks.base import Task
 from cnn.tasks.classification import Classification
 from cnn.tasks.forecasting import Forecasting
+from cnn.tasks.segmentation import Segmentation
 from cnn.training.parallel import Replicas
-from input_pipeline import box_crop, datasets, placement, ready, series, transforms
+from input_pipeline import box_crop, canvas, datasets, placement, ready, series, transforms
+from input_pipeline.targets import LABELS, Masks
 
 # Written into the workdir by training, so that a trained network is of use without its data set.
 DATASET_FILE = 'dataset.json'
@@ -63,7 +65,17 @@ def num_classes(config) -> int:
     """The classes of the config's data set; the catalogue's are known without the data. Of series the horizon."""
     if config.task == 'forecasting':
         return config.series.horizon
-    return input_pipeline.describe(config.dataset, config.input.train_split).num_classes
+    return outputs(config, input_pipeline.describe(config.dataset, config.input.train_split))
+
+
+def outputs(config, info) -> int:
+    """The classes that the config's network tells apart on a data set: of its masks, or of its images and boxes."""
+    return len(info.mask_names) if config.task == 'segmentation' else info.num_classes
+
+
+def targets(config) -> Any:
+    """What the config's batches bring besides pixels."""
+    return Masks() if config.task == 'segmentation' else LABELS
 
 
 def evaluation_split(config) -> str:
@@ -156,6 +168,27 @@ def _classification(config, info, replicas, given) -> Classification:
     )
 
 
+def _segmentation(config, info, replicas, given) -> Segmentation:
+    info.require('masks')
+    mean, std = statistics(config, info, given)
+    fields = recipe.device_fields(config)
+    if config.augmentation.crop not in recipe.DRAWN and not config.augmentation.progressive:
+        # The canvas as it is, which need not be a square.
+        fields['size'] = 0
+    return Segmentation(
+        model(config, len(info.mask_names), replicas),
+        num_classes=len(info.mask_names),
+        mean=mean,
+        std=std,
+        class_names=info.mask_names,
+        augmentation=fields,
+        class_weights=config.loss.class_weights,
+        reduction=config.loss.reduction,
+        label_smoothing=given.get('loss.label_smoothing', config.loss.label_smoothing),
+        dtype=settings.compute_dtype(config),
+    )
+
+
 def _forecasting(config, info, replicas, given) -> Forecasting:
     info.require('series')
     return Forecasting(
@@ -170,7 +203,7 @@ def _forecasting(config, info, replicas, given) -> Forecasting:
     )
 
 
-_TASKS = {'classification': _classification, 'forecasting': _forecasting}
+_TASKS = {'classification': _classification, 'forecasting': _forecasting, 'segmentation': _segmentation}
 
 
 @dataclasses.dataclass
@@ -198,8 +231,11 @@ def apply(transform, image) -> np.ndarray:
 
 
 def evaluation_transform(config):
-    """The host's part of evaluation: shorter side to `evaluation.resize`, central crop of `image_size`."""
+    """The host's part of evaluation: shorter side to `evaluation.resize`, central crop of `image_size`; with masks, the
+    canvas."""
     size = config.image_size
+    if config.task == 'segmentation':
+        return _canvas(config)
     # The usual ratio of ImageNet evaluation, 256 for a crop of 224; small images are taken whole.
     resize = config.evaluation.resize or (round(size / 0.875) if size > 64 else size)
     if resize < size:
@@ -210,6 +246,21 @@ def evaluation_transform(config):
     if config.evaluation.views == 'dense':
         return transforms.evaluate(max(config.evaluation.scales))
     return transforms.evaluate(size, resize=resize)
+
+
+def _canvas(config):
+    """Whole images in a rectangle of one size, so that nothing is compiled anew for each."""
+    c = config.canvas
+    size = (c.height or config.image_size, c.width or config.image_size)
+    return {'letterbox': canvas.Letterbox, 'pixels': canvas.PadOrCrop, 'stretch': canvas.Stretch}[c.fit](
+        size, fill=_mean_pixel(config)
+    )
+
+
+def _mean_pixel(config) -> tuple[int, int, int]:
+    """The pixel that is zero, but for rounding, once it is normalised."""
+    info = datasets.info('imagenet2012' if datasets.is_path(config.dataset) else config.dataset)
+    return tuple(round(255 * channel) for channel in statistics(config, info, {})[0])
 
 
 def train_pipeline(config, train, devices):
@@ -234,20 +285,24 @@ def _training(config, source, devices) -> tuple[bool, dict[str, Any]]:
     """Whether training data is resident, and the options of its pipeline beside the seed."""
     a = config.augmentation
     sides = (a.resize_min, a.resize_max)
-    transform = transforms.train(config.image_size, crop=a.crop, scale=(a.min_area, 1.0), resize=sides)
+    if config.task == 'segmentation' and a.crop not in recipe.DRAWN:
+        transform = _canvas(config)
+    else:
+        transform = transforms.train(config.image_size, crop=a.crop, scale=(a.min_area, 1.0), resize=sides)
     devices.check_batch(config.batch_size, parts=config.optimizer.accumulate_steps)
     options = {
         'batch_size': config.batch_size,
         'host_transform': transform,
         'threads': config.input.threads,
         'max_bad_fraction': config.input.max_bad_fraction,
+        'targets': targets(config),
         'process_index': devices.process_index,
         'process_count': devices.process_count,
     }
     mode, limit = config.input.mode, config.input.resident_bytes
     if recipe.cut_on_device(config):
         options['host_transform'] = transform = transforms.evaluate(recipe.stored_size(config))
-    fits = not transform.draws and input_pipeline.Resident.fits(source, transform.image_size, limit)
+    fits = not transform.draws and input_pipeline.Resident.fits(source, transform.image_size, limit, targets(config))
     if mode == 'resident' and not fits:
         why = f'at {transform.image_size} pixels it needs over {limit} bytes'
         raise UserError(f'config.input.mode=resident does not suit {config.dataset}: {why}; use streaming')
@@ -267,7 +322,8 @@ def _ready(config, source, batch_size: int, devices) -> dict[str, Any]:
 def plain_batches(config, source):
     """Every example of a source once, as evaluation sees it and without padding: for statistics over a whole set."""
     transform, size = evaluation_transform(config), config.evaluation.batch_size or config.batch_size
-    for batch in input_pipeline.evaluation_batches(source, batch_size=size, host_transform=transform):
+    options = {'batch_size': size, 'host_transform': transform, 'targets': targets(config)}
+    for batch in input_pipeline.evaluation_batches(source, **options):
         real = batch['mask'] > 0
         yield {name: value[real] for name, value in batch.items()}
 
@@ -292,13 +348,14 @@ def evaluation_parts(config, source, parts, devices) -> list[Any]:
 def _evaluation(config, source, devices) -> tuple[bool, dict[str, Any]]:
     transform = evaluation_transform(config)
     resident = config.input.mode != 'streaming' and input_pipeline.Resident.fits(
-        source, transform.image_size, config.input.resident_bytes
+        source, transform.image_size, config.input.resident_bytes, targets(config)
     )
     return resident, {
         'batch_size': settings.evaluation_batch(config, devices),
         'host_transform': transform,
         'threads': config.input.threads,
         'max_bad_fraction': config.input.max_bad_fraction,
+        'targets': targets(config),
         'process_index': devices.process_index,
         'process_count': devices.process_count,
     }

@@ -75,7 +75,7 @@ class Engine:
     def _initial(self, config):
         # Shapes are found outside the mapped axis that synchronised batch norm needs.
         alone = build.task(config, self.info, None)
-        variables = initialise.variables(config, alone, build.model(config, self.info.num_classes))
+        variables = initialise.variables(config, alone, build.model(config, build.outputs(config, self.info)))
         recipe.check_sizes(config, lambda c: build.task(c, self.info, None), variables, self._stages)
         self._frozen = frozen_leaves(config.optimizer.freeze, variables)
         metrics = step.zero_metrics(alone, variables, alone.dummy_batch(config.image_size), jax.random.key(0))

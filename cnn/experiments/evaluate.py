@@ -16,7 +16,8 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     source = build.source(config, build.evaluation_split(config))
     task = build.task(config, build.scored_info(config, workdir, source), replicas)
     pipeline = build.evaluation_pipeline(config, source, replicas)
-    variables, steps = initialise.trained(config, workdir, task, build.model(config, source.info.num_classes))
+    module = build.model(config, build.outputs(config, source.info))
+    variables, steps = initialise.trained(config, workdir, task, module)
     if config.evaluation.recompute_statistics:
         train_source = build.source(config, config.input.train_split)
         variables = exact_statistics(config, train_source, train_source.info, variables)

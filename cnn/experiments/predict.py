@@ -23,7 +23,7 @@ def run(config, workdir: pathlib.Path, flags) -> list[dict[str, Any]]:
     info = build.info(config, workdir)
     images = input_pipeline.read_images(flags.images)
     task = build.task(config, info, Replicas(1))
-    module = build.model(config, info.num_classes)
+    module = build.model(config, build.outputs(config, info))
     variables, _ = initialise.trained(config, workdir, task, module)
     predict = KINDS[config.task](config, info, task, module, variables)
     folder = workdir / 'predictions'

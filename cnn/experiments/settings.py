@@ -10,7 +10,7 @@ from cnn.experiments.errors import UserError, nearest
 from cnn.training import optimizer
 
 _CHOICES = {
-    'task': ('classification', 'forecasting'),
+    'task': ('classification', 'forecasting', 'segmentation'),
     'precision': ('auto', 'float32', 'bfloat16'),
     'optimizer.name': optimizer.NAMES,
     'schedule.name': optimizer.SCHEDULES,
@@ -66,6 +66,8 @@ def check(config) -> None:
         raise UserError('config.evaluation.views=dense needs config.evaluation.scales, as (256,384,512)')
     if config.task == 'forecasting' and config.input.statistics != 'computed':
         raise UserError('config.input.statistics: series are scaled by their training part; use computed')
+    if config.task == 'segmentation':
+        _check_segmentation(config)
     if config.optimizer.ema_decay == 1:
         raise UserError('config.optimizer.ema_decay=1 never moves the average; use for example 0.999')
     if any(b <= a for a, b in zip(config.schedule.milestones, config.schedule.milestones[1:], strict=False)):
@@ -74,6 +76,16 @@ def check(config) -> None:
     recipe.stages(config, 1000)
     if recipe.cut_on_device(config):
         recipe.stored_size(config)
+
+
+def _check_segmentation(config) -> None:
+    fits = ('letterbox', 'pixels', 'stretch')
+    if config.canvas.fit not in fits:
+        raise UserError(f'config.canvas.fit={config.canvas.fit!r} is unknown; {nearest(config.canvas.fit, fits)}')
+    if min(config.canvas.height, config.canvas.width) < 0:
+        raise UserError('config.canvas.height and width must not be negative; 0 is image_size')
+    if config.evaluation.views != 'center':
+        raise UserError(f'config.evaluation.views={config.evaluation.views} is for classification; use center')
 
 
 def compute_dtype(config):
