@@ -18,8 +18,9 @@ from configs import common
 def get_config(arg: str = ''):
     """See the file's docstring."""
     a = common.parse_arg(arg, dataset='fertility', past=16, horizon=5, block='gated')
+    # The side of an image is here the length of the past.
     a.image_size = a.image_size or a.past
-    model = {'name': 'forecaster', 'block': a.block, 'width': 16, 'kernel_size': 2, 'blocks': 0, 'weight_norm': False,
+    model = {'name': 'forecaster', 'block': a.block, 'width': 8, 'kernel_size': 2, 'blocks': 0, 'weight_norm': False,
              'dropout': 0.0}  # fmt: skip
     c = common.base(a, model=model, small=True)
     c.task = 'forecasting'
@@ -32,7 +33,10 @@ def get_config(arg: str = ''):
     c.series.anchor = 'last'
     # mae or mse, in steps of each subject.
     c.loss.name = 'mae'
+    c.input.statistics = 'computed'
     c.batch_size = 128
+    # Every model takes as many steps, whether it is trained on one subject or on all: a run is 20 epochs by name.
+    c.steps = 400
     c.epochs = 20.0
     c.optimizer.name = 'adamw'
     c.optimizer.learning_rate = 0.003
@@ -41,6 +45,29 @@ def get_config(arg: str = ''):
     c.evaluation.every_epochs = 2.0
     c.checkpoint.every_epochs = 2.0
     c.checkpoint.best_metric = 'mae'
+    _folds(c.folds)
     if a.preset == 'tiny':
         common.tiny(c)
+        c.steps, c.series.subjects, c.folds.subjects, c.folds.count = 20, 8, 4, 1
     return c
+
+
+def _folds(c) -> None:
+    # regular (a subject's own past), population_informed (the others' as well), both
+    c.kind = 'both'
+    # forward_chaining (the last `count` windows in turn) or second_half
+    c.division = 'forward_chaining'
+    # expanding or rolling training windows
+    c.window = 'expanding'
+    c.count = 3
+    # Values in a test and in a validation window; 0: the horizon, with second_half what series_folds.py says.
+    c.test_size = 0
+    c.validation_size = 0
+    # Of a rolling window; 0 for what the first fold trains on.
+    c.train_size = 0
+    # Of the others' values those before the test, or with any_time (Cochrane's variant) all of them.
+    c.others = 'before'
+    # So many subjects are tested, drawn by the hash of their names; 0 for all. All of them inform.
+    c.subjects = 32
+    c.grid = 'optimizer.learning_rate=0.001,0.01'
+    c.layout = 'stacked'

@@ -14,7 +14,7 @@ import numpy as np
 from cnn.analysis import fold_statistics
 from cnn.analysis.fold_interval import BY_TIME
 from cnn.analysis.ledger import Ledger
-from cnn.experiments import build, fold_report, grid, group, train
+from cnn.experiments import build, fold_report, grid, group, series_validation, train
 from cnn.experiments.errors import UserError
 from cnn.plots import validation_curve
 from cnn.training.lock import WorkdirLock
@@ -25,6 +25,8 @@ LESS_IS_BETTER = ('loss', 'mae')
 
 def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     """Returns what `folds.json` holds, {} where the run was stopped before its end."""
+    if config.task == 'forecasting':
+        return series_validation.run(config, workdir)
     with WorkdirLock(workdir):
         try:
             return CrossValidation(config, workdir).run()
