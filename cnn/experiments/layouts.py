@@ -13,7 +13,7 @@ from cnn.experiments.errors import UserError, nearest
 from cnn.ops import backend
 from cnn.training.members import Members
 
-NAMES = ('auto', 'stacked', 'spread', 'sequential')
+NAMES = ('auto', 'stacked', 'spread', 'sequential', 'together')
 _STEPS = 3  # timed, after one that compiles
 # A layout whose compilation would take more than this share of what it could save is not tried.
 _WORTH = 0.25
@@ -57,6 +57,9 @@ def choose(group, parts: Sequence[Any], name: str, at_once: int) -> Layout:
     if name not in NAMES:
         raise UserError(f'config.folds.layout={name!r} is unknown; {nearest(name, NAMES)}')
     possible = _possible(group.config, len(parts), at_once)
+    if name == 'together':
+        # As many at once as there are, without a trial.
+        return next(possible[n] for n in ('spread', 'stacked', 'sequential') if n in possible)
     if name != 'auto':
         if name not in possible:
             why = 'there is one device' if name == 'spread' and len(parts) > 1 else 'there is one member to train'

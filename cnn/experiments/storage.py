@@ -98,7 +98,13 @@ def open_storage(url: str, workdir: pathlib.Path) -> Any:
         except sqlalchemy.exc.DBAPIError as error:
             failure = error
         time.sleep(0.1 * 2**attempt)
-    raise RunFailed(f'--storage={shown} cannot be used: {str(failure.orig or failure).strip().splitlines()[0]}')
+    raise RunFailed(f'--storage={shown} cannot be used: {first_line(failure)}')
+
+
+def first_line(error: Exception) -> str:
+    """What the database said, without the statement that it was said to."""
+    error = error.__cause__ or error
+    return str(getattr(error, 'orig', None) or error).strip().splitlines()[0]
 
 
 def masked(url: str) -> str:

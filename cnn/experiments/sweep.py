@@ -6,6 +6,7 @@ test split is never read. Trials that share shapes share what is compiled, and t
 who does what.
 """
 
+import contextlib
 import json
 import math
 import pathlib
@@ -15,10 +16,11 @@ from typing import Any
 import jax
 import numpy as np
 import optuna
+import sqlalchemy
 from ml_collections import config_flags
 
 from cnn.experiments import build, grid, group, search_space, settings, storage, train
-from cnn.experiments.errors import UserError, nearest
+from cnn.experiments.errors import RunFailed, UserError, nearest
 from cnn.experiments.sweep_batch import Batch
 from cnn.experiments.sweep_report import SweepReport, names
 from cnn.experiments.trials import Trials
@@ -80,12 +82,15 @@ class Sweep:
         try:
             with self.trials.beating():
                 self._work(report)
+            return report.write()
         except group.Stopped:
             print(f'{self.workdir}: stopped; the same command goes on from there')
             return {}
+        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
+            raise RunFailed(f'the storage failed: {storage.first_line(error)}; the same command goes on') from error
         finally:
-            self.trials.release()
-        return report.write()
+            with contextlib.suppress(optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError):
+                self.trials.release()
 
     def _work(self, report: SweepReport) -> None:
         waiting = False

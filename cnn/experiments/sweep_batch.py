@@ -101,14 +101,10 @@ class Batch:
         return {outcome.part.name: outcome for outcome in outcomes}
 
     def _layout(self) -> str:
-        """The config's; where that is auto, without a trial, so that a restart finds the same again."""
+        """The config's; where that is auto, one that needs no trial, so that a restart finds the same again."""
         if self.config.folds.layout != 'auto':
             return self.config.folds.layout
-        if jax.default_backend() == 'cpu' and len(self.slots) == 1:
-            return 'sequential'
-        members = len(self.slots) * (1 if self.prunes else len(self.sweep.folds))
-        devices = min(self.config.devices or len(jax.local_devices()), members)
-        return 'sequential' if members == 1 else 'spread' if devices > 1 else 'stacked'
+        return 'sequential' if jax.default_backend() == 'cpu' and len(self.slots) == 1 else 'together'
 
     def _part(self, slot: Slot, fold: splitting.Fold) -> group.Part:
         own = grid.applied(self.config, slot.values)

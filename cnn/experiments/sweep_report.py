@@ -85,6 +85,8 @@ class SweepReport:
         )
         log.write_json(self.workdir / 'result.json', result)
         drawn = self._draw(document)
+        if s.trials.exhausted:
+            print('every combination that the search space has was tried')
         print(f'best {self.metric} {best.value:.4f} of trial {best.number} ({settings_text(values_of(best))})')
         print(document['warning'])
         print(document['leakage'])

@@ -30,7 +30,7 @@ class Slot:
     """A place in a batch of trials that train together.
 
     Attributes:
-      number: of its trial, of its first one where it was continued.
+      number: of its trial.
       name: of its folder.
       values: its settings by path.
       trial: Optuna's, None once it has ended.
@@ -206,12 +206,10 @@ class Trials:
             if claim.get('batch') == batch:
                 rounds = len(t.intermediate_values) + ('error' in t.user_attrs)
                 before = slots.get(claim['place'])
-                slots[claim['place']] = Slot(
-                    before.number if before else t.number, claim['name'], values_of(t), None,
-                    max(rounds, before.rounds if before else 0),
-                )  # fmt: skip
+                rounds = max(rounds, before.rounds if before else 0)
+                slots[claim['place']] = Slot(t.number, claim['name'], values_of(t), None, rounds)
         for place, trial in asked.items():
-            slots[place].trial = trial
+            slots[place].trial, slots[place].number = trial, trial.number
             if any(t.user_attrs.get('continues') == trial.user_attrs['continues'] and t.number < trial.number
                    for t in self._all()):  # fmt: skip
                 self.withdraw(slots[place], 'asked for twice')
