@@ -15,14 +15,15 @@ from input_pipeline.shuffle import is_flawed, permutation
 _AT_ONCE = 2**18
 
 
-@functools.lru_cache(maxsize=8)
+# Folds that train side by side have sizes of their own, and batches that straddle two epochs.
+@functools.lru_cache(maxsize=64)
 def _endless(n: int, seed: int):
     import grain  # a second, since it imports jax: not for those who only prepare or look
 
     return grain.MapDataset.range(n).seed(seed).shuffle().repeat(None)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=64)
 def _first_epoch_seed(n: int, seed: int) -> int | None:
     """The seed that Grain gives its shuffle's first epoch; None where our permutation is not Grain's."""
     grain_order = _endless(n, seed)
@@ -33,7 +34,7 @@ def _first_epoch_seed(n: int, seed: int) -> int | None:
     return first if same else None
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=64)
 def _epoch(n: int, epoch_seed: int) -> np.ndarray:
     return permutation(n, epoch_seed)
 

@@ -67,7 +67,10 @@ class Engine:
 
     def initial(self, configs: list[Any]):
         """The state before the first step, on the devices: a model for each of the members' configs."""
-        states = [self._initial(config) for config in configs]
+        # Members of one seed begin alike: what else they may differ in shapes no variable and no optimizer's state.
+        fresh = {config.seed: config for config in configs}
+        fresh = {seed: self._initial(config) for seed, config in fresh.items()}
+        states = [fresh[config.seed] for config in configs]
         if self.devices.members is None:
             return self.devices.place(states[0])
         return self.devices.place(jax.tree.map(lambda *x: np.stack([np.asarray(leaf) for leaf in x]), *states))

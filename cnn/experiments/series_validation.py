@@ -139,6 +139,8 @@ class SeriesValidation:
                 own.batch_size = min(own.batch_size, self._smallest(scheme))
                 own.evaluation.every_epochs = max(own.epochs, own.evaluation.every_epochs)
                 own.checkpoint.every_epochs = max(own.epochs, own.checkpoint.every_epochs)
+                # Nobody reads hundreds of learning curves: four lines each.
+                own.log_every_steps = own.log_every_steps or max(1, own.steps // 4)
                 parts.append(group.Part(self._name(name, values, k), own, train, test))
         print(f'{scheme}: {len(parts)} models, {"inner" if wanted[0][0].endswith("_inner") else "outer"}', flush=True)
         outcomes, layout = group.run(
