@@ -216,6 +216,8 @@ def folds() -> ConfigDict:
     c.grid = ''
     # Inner folds, of each fold's training part, that choose between the settings; 0: the folds themselves do.
     c.inner = 0
+    # The share of a fold's training part that chooses, among the weights at each evaluation, those that are tested.
+    c.early_stopping = 0.0
     # best, or one_standard_error: the earliest in the grid within one standard error of the best
     c.rule = 'best'
     # Afterwards the chosen settings on the whole split, and one look at the test split.

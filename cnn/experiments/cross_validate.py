@@ -16,11 +16,10 @@ from cnn.analysis.fold_interval import BY_TIME
 from cnn.analysis.ledger import Ledger
 from cnn.experiments import build, fold_report, grid, group, series_validation, train
 from cnn.experiments.errors import UserError
+from cnn.metrics.base import LESS_IS_BETTER
 from cnn.plots import validation_curve
 from cnn.training.lock import WorkdirLock
 from input_pipeline import folds as splitting
-
-LESS_IS_BETTER = ('loss', 'mae')
 
 
 def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
@@ -107,8 +106,7 @@ class CrossValidation:
         chosen = []
         for fold in folds:
             for f in inner[fold.name]:
-                self.ledger.record(f.name, 'fit', f.train, within=fold.name)
-                self.ledger.record(f.name, 'test', f.test, within=fold.name)
+                self._record(f, within=fold.name)
                 self.ledger.record(fold.name, 'selection', f.test)
             values = {
                 grid.name_of(v): [self._value(outcomes, f, v) for f in inner[fold.name]] for v in self.settings
@@ -136,15 +134,38 @@ class CrossValidation:
         for fold, values in pairs:
             for k in range(self.config.folds.seeds):
                 own = grid.applied(self.config, {**values, 'seed': self.config.seed + k})
-                # The test part is looked at once, at the end.
-                own.evaluation.every_epochs = max(own.epochs, own.evaluation.every_epochs)
-                parts.append(group.Part(self._name(fold, values, k), own, fold.train, fold.test))
+                fit, choosing = self._divided(fold)
+                if choosing is None:
+                    # The test part is looked at once, at the end.
+                    own.evaluation.every_epochs = max(own.epochs, own.evaluation.every_epochs)
+                parts.append(group.Part(self._name(fold, values, k), own, fit, fold.test, choosing))
         c = self.config.folds
         outcomes, layout = group.run(
             self.source, parts, self.workdir, layout=c.layout, at_once=c.at_once, pictures=pictures,
             train_scores=len(self.settings) > 1 and not c.inner,
         )
         return {outcome.part.name: outcome for outcome in outcomes}, layout
+
+    def _divided(self, fold) -> tuple[np.ndarray, np.ndarray | None]:
+        """What a fold's models are fitted on, and what chooses the weights among those of their evaluations."""
+        c = self.config.folds
+        if not c.early_stopping:
+            return fold.train, None
+        (part,) = splitting.inner(
+            fold, self.source, fraction=c.early_stopping, kind=c.kind, seed=self.config.seed, groups=c.groups or None,
+            gap=c.gap,
+        )  # fmt: skip
+        return part.train, part.test
+
+    def _record(self, fold, within: str = '') -> None:
+        """Enters the roles of a fold's examples."""
+        fit, choosing = self._divided(fold)
+        self.ledger.record(fold.name, 'fit', fit, within=within)
+        if choosing is not None:
+            self.ledger.record(fold.name, 'early_stopping', choosing, within=within)
+        if self.config.input.statistics == 'computed':
+            self.ledger.record(fold.name, 'statistics', fit, within=within)
+        self.ledger.record(fold.name, 'test', fold.test, within=within)
 
     def _name(self, fold, values, seed: int) -> str:
         name = fold.name + (f'_setting_{self.settings.index(values)}' if len(self.settings) > 1 else '')
@@ -160,12 +181,6 @@ class CrossValidation:
         if self.metric not in metrics:
             raise UserError(f'config.checkpoint.best_metric={self.metric!r} is none of {", ".join(metrics)}')
         return metrics[self.metric]
-
-    def _record(self, fold) -> None:
-        self.ledger.record(fold.name, 'fit', fold.train)
-        if self.config.input.statistics == 'computed':
-            self.ledger.record(fold.name, 'statistics', fold.train)
-        self.ledger.record(fold.name, 'test', fold.test)
 
     def _summarise(self, folds, candidates, outcomes) -> tuple[dict[str, Any], list[dict[str, float]], dict[str, Any]]:
         """What stands above the folds in `folds.json`, each fold's metrics, and the settings that they are of."""

@@ -34,12 +34,16 @@ HELD_OUT = 'held_out'
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One model to train: its settings, and places in the source that it is trained and tested on."""
+    """One model to train: its settings, and places in the source that it is trained and tested on.
+
+    With `choosing`, the weights that score best on these places are the ones that are tested.
+    """
 
     name: str
     config: Any
     train: np.ndarray
     test: np.ndarray
+    choosing: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +56,12 @@ class Outcome:
 
 
 class Pipelines(NamedTuple):
-    """Batches to train on, and to score on: the test parts, and what the models were fitted on."""
+    """Batches to train on, and to score on: the test parts, what the models were fitted on, what chooses weights."""
 
     train: Any
     test: Any
     fitted: Any
+    choosing: Any
 
 
 class Stopped(Exception):
@@ -198,10 +203,11 @@ class _Group:
             # Once for all parts, which share what is decoded.
             seeds = [part.config.seed for part in missing.values()]
             batches = build.train_parts(self.config, self.source, [p.train for p in missing.values()], seeds, devices)
-            scored = [p.test for p in missing.values()] + [p.train for p in missing.values()]
-            scored = build.evaluation_parts(self.config, self.source, scored, devices)
-            count = len(missing)
-            pieces |= dict(zip(missing, zip(batches, scored[:count], scored[count:], strict=True), strict=True))
+            kinds = [[getattr(p, kind) for p in missing.values()] for kind in ('test', 'train', 'choosing')]
+            places = [place if place is not None else np.zeros(1, np.int64) for kind in kinds for place in kind]
+            scored, count = build.evaluation_parts(self.config, self.source, places, devices), len(missing)
+            scored = [scored[i : i + count] for i in range(0, 3 * count, count)]
+            pieces |= dict(zip(missing, zip(batches, *scored, strict=True), strict=True))
         found = [pieces[_data(part)] for part in chunk]
         members = [self._member(part, pipelines[0]) for part, pipelines in zip(chunk, found, strict=True)]
         if devices.members is None:
@@ -243,6 +249,7 @@ class _Group:
         place = members[0].workdir if alone else stack_folder(self.workdir, chunk)
         watch = functools.partial(scored, chunk) if scored else None
         options = {**self._options, 'watch': watch, 'train_evaluation': batches.fitted if self._train_scores else None}
+        options['choosing'] = None if chunk[0].choosing is None else batches.choosing
         training = train.Training(engine, members, place, batches.train, batches.test, self.plan, **options)
         try:
             results = training.run()
@@ -271,7 +278,8 @@ def stack_folder(workdir: pathlib.Path, chunk: Sequence[Part]) -> pathlib.Path:
 
 def _data(part: Part) -> Any:
     """What a part's pipelines depend on beside the group's config."""
-    return part.config.seed, part.train.tobytes(), part.test.tobytes()
+    choosing = b'' if part.choosing is None else part.choosing.tobytes()
+    return part.config.seed, part.train.tobytes(), part.test.tobytes(), choosing
 
 
 def _finished(part: Part, workdir: pathlib.Path) -> Outcome | None:

@@ -32,7 +32,7 @@ _NOT_NEGATIVE = ('optimizer.learning_rate', 'optimizer.weight_decay', 'optimizer
                  'input.steps_per_dispatch', 'input.resident_bytes', 'log_every_steps', 'seed')  # fmt: skip
 _FRACTIONS = ('optimizer.momentum', 'optimizer.beta1', 'optimizer.beta2', 'optimizer.ema_decay', 'loss.label_smoothing',
               'schedule.final_fraction', 'augmentation.random_erasing', 'augmentation.min_area',
-              'augmentation.mix_switch',
+              'augmentation.mix_switch', 'folds.early_stopping',
               'input.max_bad_fraction')  # fmt: skip
 
 

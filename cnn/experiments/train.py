@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from cnn.experiments import build, report
+from cnn.experiments.early_stopping import BestWeights
 from cnn.experiments.engine import STATISTICS, Engine
 from cnn.experiments.errors import RunFailed, UserError
 from cnn.experiments.evaluate import exact_statistics
@@ -85,6 +86,8 @@ class Training:
       pictures: whether to draw them at the end.
       quiet: no line a member on the screen.
       train_evaluation: the training parts as evaluation batches, to be scored at the end as well: `train_metrics`.
+      choosing: evaluation batches of examples that choose each member's best weights; `evaluation` is then looked at
+        once, at the end, with these.
       watch: is told of every evaluation, (step, each member's metrics); False from it ends the run with GivenUp.
       scored: each member's final score, once the run is done.
     """
@@ -99,6 +102,7 @@ class Training:
     pictures: bool = True
     quiet: bool = False
     train_evaluation: Any = None
+    choosing: Any = None
     watch: Callable[[int, list[dict[str, float]]], bool] | None = None
     scored: list[Scored] = dataclasses.field(default_factory=list)
     _last_score: list[Scored] = dataclasses.field(default_factory=list)
@@ -122,6 +126,10 @@ class Training:
             found = checkpoints.restore(devices.to_host(state))
             state = state if found is None else devices.place(found[1])
             first = loop.current_step(state, devices.to_host)
+            metric = config.checkpoint.best_metric
+            if self.choosing is not None:
+                better = metric not in metrics_base.LESS_IS_BETTER
+                self._best = BestWeights(self.members, metric, better, devices, resumed=found is not None)
             progress = Progress(plan.total, start_step=first, steps_per_epoch=self.engine.steps_per_epoch)
             with contextlib.ExitStack() as stack:
                 self._writers = [
@@ -133,8 +141,10 @@ class Training:
                     progress.note(f'stopped at step {last} of {plan.total}; the same command goes on from there')
                     return []
                 speed = progress.images_per_second()
-            self.scored = self._final_score(state)
-            more = self._more(state)
+            last = state.variables(averaged=True)
+            variables = last if self.choosing is None else self._best.placed(last)
+            self.scored = self._final_score(variables)
+            more = self._more(state, variables)
         return [
             report.finish(
                 m.workdir,
@@ -154,14 +164,16 @@ class Training:
             for m, score, fields in zip(self.members, self.scored, more, strict=True)
         ]
 
-    def _more(self, state) -> list[dict[str, Any]]:
+    def _more(self, state, variables) -> list[dict[str, Any]]:
         """Each member's further fields of `result.json`."""
         bad_steps = np.atleast_1d(self.engine.devices.to_host(state.bad_step))
         fields = [{'diverged_at': int(bad)} if bad >= 0 else {} for bad in bad_steps]
         if self.train_evaluation is not None:
             scorer = self.engine.scorer(self.train_evaluation)
-            scored = scorer(state.variables(averaged=True), self._given)
+            scored = scorer(variables, self._given)
             fields = [own | {'train_metrics': score.values} for own, score in zip(fields, scored, strict=True)]
+        if self.choosing is not None:
+            fields = [own | {'chosen_step': at} for own, at in zip(fields, self._best.steps(), strict=True)]
         return fields
 
     def _checkpoints(self) -> Checkpoints:
@@ -173,7 +185,7 @@ class Training:
             self.workdir / 'checkpoints',
             keep=c.keep,
             best_metric=c.best_metric,
-            best_mode='min' if c.best_metric in ('loss', 'mae') else 'max',
+            best_mode='min' if c.best_metric in metrics_base.LESS_IS_BETTER else 'max',
             fingerprint=runs[0] if alone else together,
             free_keys=FREE if alone else [f'{name}.{key}' for name in together for key in FREE],
         )
@@ -185,9 +197,9 @@ class Training:
                 log.write_json(m.workdir / 'config.json', m.config.to_dict())
                 log.write_json(m.workdir / build.DATASET_FILE, dataclasses.asdict(m.info))
 
-    def _final_score(self, state) -> list[Scored]:
+    def _final_score(self, variables) -> list[Scored]:
         """The last evaluation of the run; made anew where there was none or statistics are to be recomputed first."""
-        devices, variables = self.engine.devices, state.variables(averaged=True)
+        devices = self.engine.devices
         if self.engine.config.evaluation.recompute_statistics:
             host = devices.to_host(variables)
             exact = [
@@ -211,14 +223,20 @@ class Training:
                     progress.update(at, 0, **values)
 
         def evaluate(now, at):
+            variables, choosing = now.variables(averaged=True), self.choosing is not None
             with progress.paused():
-                self._last_score = self._scorer(now.variables(averaged=True), self._given)
-            for m, score, writer in zip(self.members, self._last_score, self._writers, strict=True):
-                writer.write(at, m.test.split, score.values)
+                scored = (self._scorer.over(self.choosing) if choosing else self._scorer)(variables, self._given)
+            values = [score.values for score in scored]
+            if choosing:
+                self._best.offer(at, values, variables)
+            else:
+                self._last_score = scored
+            for m, found, writer in zip(self.members, values, self._writers, strict=True):
+                split = 'early_stopping' if choosing else m.test.split
+                writer.write(at, split, found)
                 if not self.quiet:
-                    progress.note(m.called(f'step {at}  {m.test.split}: {report.line(score.values)}'))
+                    progress.note(m.called(f'step {at}  {split}: {report.line(found)}'))
             # Of several members the mean; each member's own is in its record.
-            values = [score.values for score in self._last_score]
             if self.watch and not self.watch(at, values):
                 raise GivenUp
             return {name: float(np.mean([v[name] for v in values])) for name in values[0]}

@@ -11,6 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# Metrics of which less is better; of all others, more.
+LESS_IS_BETTER = ('loss', 'mae', 'rmse', 'mase')
+
 
 class Metric(Protocol):
     """A pytree of arrays; `compute` runs on the host after merging."""

@@ -102,7 +102,7 @@ def test_settings_and_seeds_are_members_and_the_chosen_mean_is_called_optimistic
 def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(tmp_path):
     flags = (
         '--mode=cross_validate', '--config.folds.count=2', '--config.folds.layout=sequential',
-        '--config.folds.near_duplicates=False',
+        '--config.folds.near_duplicates=False', '--config.folds.early_stopping=0.2',
     )  # fmt: skip
     whole = runs.start(tmp_path / 'whole', *flags, cache=tmp_path / 'cache')
     runs.finish(whole)
@@ -118,6 +118,20 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(tmp_path):
     for fold, arrays in state(tmp_path / 'whole').items():
         for name, values in state(tmp_path / 'killed')[fold].items():
             assert values.tolist() == arrays[name].tolist()
+
+
+def test_the_weights_that_did_best_on_held_out_training_examples_are_the_ones_tested(tmp_path):
+    c = config(count=2, early_stopping=0.25)
+    # So high a rate that the last weights are hardly ever the best.
+    c.epochs, c.evaluation.every_epochs, c.optimizer.learning_rate, c.schedule.name = 4.0, 1.0, 1.0, 'constant'
+    document = cross_validate.run(c, tmp_path)
+    assert 'stopped early by' in document['leakage']
+    for place in (tmp_path / 'members').iterdir():
+        rows = [row for row in runs.records(place) if row['split'] == 'early_stopping']
+        assert len(rows) > 2
+        best = max(rows, key=lambda row: (row['accuracy'], -row['step']))
+        assert read(place, 'result.json')['chosen_step'] == best['step']
+        assert not [row for row in runs.records(place) if row['split'] == 'held_out']
 
 
 def test_folds_are_kept_and_other_settings_in_the_same_workdir_are_refused(tmp_path):
