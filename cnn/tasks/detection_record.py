@@ -1,0 +1,85 @@
+"""What one evaluation of detection leaves on the host: every image's detections and objects."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Seen(NamedTuple):
+    """One image: its place in the data set, its detections, highest score first, and its objects.
+
+    Boxes are float32 `[n, 4]` in pixels of the upright source image, `input_boxes` and `input_truth` the same in pixels
+    of the network's input.
+    """
+
+    index: int
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    truth: np.ndarray
+    truth_labels: np.ndarray
+    difficult: np.ndarray
+    crowd: np.ndarray
+    input_boxes: np.ndarray
+    input_truth: np.ndarray
+
+
+class Detected:
+    """One evaluation's detections, image by image.
+
+    Args:
+      num_classes: C.
+      ap: of `map_50`: 'area' or 'eleven_point'.
+    """
+
+    def __init__(self, num_classes: int, *, ap: str = 'area'):
+        self._num_classes, self._ap = num_classes, ap
+        self._images: list[Seen] = []
+
+    def update(self, predictions: dict[str, Any], batch: dict[str, Any]) -> None:
+        """Takes one batch, NumPy arrays, padding included."""
+        for row in np.flatnonzero(np.asarray(batch['mask']) > 0):
+            found = predictions['labels'][row] >= 0
+            there = batch['box_labels'][row] >= 0
+            # Copies, which do not keep the whole batch.
+            seen = Seen(
+                int(batch['index'][row]),
+                predictions['source_boxes'][row][found],
+                predictions['scores'][row][found],
+                predictions['labels'][row][found],
+                predictions['source_truth'][row][there],
+                batch['box_labels'][row][there],
+                batch['box_difficult'][row][there],
+                batch['box_crowd'][row][there],
+                predictions['boxes'][row][found],
+                batch['boxes'][row][there],
+            )
+            self._images.append(seen)
+
+    def images(self) -> list[Seen]:
+        """All images by their place in the data set."""
+        return sorted(self._images, key=lambda seen: seen.index)
+
+    def compute(self) -> dict[str, float]:
+        """`map_50` and `map_coco`, 0 to 1."""
+        return {}
+
+    def table(self) -> dict[str, np.ndarray]:
+        """Columns over the images, sorted by `index`: `boxes` float32 `[n, D, 4]` in pixels of the source, `scores`
+        float32 `[n, D]` and `labels` int32 `[n, D]`; D is the most detections of an image, missing ones are -1."""
+        images = self.images()
+        most = max((len(seen.labels) for seen in images), default=0)
+        return {
+            'index': np.array([seen.index for seen in images], np.int64),
+            'boxes': _stacked([seen.boxes for seen in images], (most, 4), np.float32),
+            'scores': _stacked([seen.scores for seen in images], (most,), np.float32),
+            'labels': _stacked([seen.labels for seen in images], (most,), np.int32),
+        }
+
+
+def _stacked(parts: list[np.ndarray], shape: tuple[int, ...], dtype) -> np.ndarray:
+    """Ragged rows as one array, filled with -1."""
+    out = np.full((len(parts), *shape), -1, dtype)
+    for row, part in zip(out, parts, strict=True):
+        row[: len(part)] = part
+    return out
