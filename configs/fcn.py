@@ -2,11 +2,11 @@
 
   python main.py --config=configs/fcn.py                              FCN-8s on digit_scenes
   python main.py --config=configs/fcn.py:variant=32s                  without skips; also 16s
-  python main.py --config=configs/fcn.py:dataset=masks:street         your images/ and masks/, on a pretrained-size VGG-16
+  python main.py --config=configs/fcn.py:dataset=masks:street         images/ and masks/ of yours, VGG-16
   python main.py --config=configs/fcn.py:dataset=oxford_iiit_pet,trunk=resnet,from=resnet50.pth
 
-Arguments: dataset, trunk (vgg, resnet, googlenet, densenet, alexnet, squeezenet), depth, variant (32s, 16s, 8s), from (a
-classifier's weights, or the workdir of a coarser stage), image_size, preset=tiny. Expected: TO BE MEASURED
+Arguments: dataset, trunk (vgg, resnet, googlenet, densenet, alexnet, squeezenet), depth, variant (32s, 16s, 8s), from
+(a classifier's weights, or the workdir of a coarser stage), image_size, preset=tiny. Expected: TO BE MEASURED
 """
 
 from ml_collections import ConfigDict
@@ -46,9 +46,10 @@ def get_config(arg: str = ''):
 
 def _model(a, small):
     trunk = a.trunk or ('resnet' if small else 'vgg')
-    model = {'name': 'fcn', 'trunk': trunk, 'variant': a.variant, 'depth': a.depth, 'trunk_variant': '', 'stem': 'imagenet',
-             'width': 0.0, 'norm': '', 'output_stride': 0, 'head': '', 'head_size': 0, 'hidden': 0, 'alignment': 'exact',
-             'upsampling': 'fixed', 'skip_scales': (), 'auxiliary': False, 'dropout': -1.0}  # fmt: skip
+    model = {'name': 'fcn', 'trunk': trunk, 'variant': a.variant, 'depth': a.depth, 'trunk_variant': '',
+             'stem': 'imagenet', 'width': 0.0, 'norm': '', 'output_stride': 0, 'head': '', 'head_size': 0, 'hidden': 0,
+             'alignment': 'exact', 'upsampling': 'fixed', 'skip_scales': (), 'auxiliary': False,
+             'dropout': -1.0}  # fmt: skip
     if trunk == 'resnet' and not a.depth:
         model['depth'] = 18 if small else 50
     if small:

@@ -25,7 +25,7 @@ def draw(iou: np.ndarray, pixels: np.ndarray, names: Sequence[str], path: str, *
         axes.set_title(title if len(known) else 'No labelled pixels', loc='left')
         if len(shown):
             _bars(axes, iou, pixels, names, shown, float(iou[known].mean()))
-        axes.set_xlim(0, 1.2)
+        axes.set_xlim(0, 1.32)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], labels=['0 %', '25 %', '50 %', '75 %', '100 %'])
         axes.spines[['left', 'bottom']].set_visible(False)
         axes.tick_params(length=0)
@@ -41,7 +41,7 @@ def _bars(axes, iou, pixels, names, shown, mean):
     for place, i in enumerate(shown):
         axes.text(min(iou[i], 1) + 0.01, place, text.percent(iou[i]), va='center', fontsize=8.5, color=INK)
         share = text.percent(pixels[i] / total) if pixels[i] else 'no'
-        axes.text(1.2, place, f'{share} of pixels', va='center', ha='right', fontsize=8, color=FAINT)
+        axes.text(1.32, place, f'{share} of pixels', va='center', ha='right', fontsize=8, color=FAINT)
     axes.axvline(mean, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlabel(f'dashed: mean IU {text.percent(mean)}', fontsize=8.5, color=FAINT)
     axes.set_ylim(len(shown) - 0.4, -0.6)
