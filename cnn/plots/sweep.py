@@ -92,7 +92,8 @@ def _limits(axes, done, pruned, metric):
     if len(values) > 4:
         inner = np.quantile(values, [0.25, 0.75])
         reach = 3 * (inner[1] - inner[0]) or (high - low)
-        low, high = max(low, inner[0] - reach), min(high, inner[1] + reach)
+        shown = values[(values >= inner[0] - reach) & (values <= inner[1] + reach)]
+        low, high = shown.min(), shown.max()
     margin = 0.07 * ((high - low) or abs(high) or 1.0)
     axes.set_ylim(low - margin, min(high + margin, 1.004) if metric in SHARES else high + margin)
     outside = int(np.sum(values < low) + np.sum(values > high))
