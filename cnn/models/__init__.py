@@ -32,13 +32,18 @@ def create(name: str, *, num_classes: int, **sizes) -> nn.Module:
     Raises:
       ValueError: for an unknown network or size, naming the nearest right one.
     """
-    if name not in names():
-        raise ValueError(f'unknown network {name!r}; {_nearest(name, names())}')
-    builder = importlib.import_module(f'{__name__}.{name}').create
-    known = [p for p in inspect.signature(builder).parameters if p != 'num_classes']
+    return build(__name__, names(), name, num_classes, sizes)
+
+
+def build(package: str, known: list[str], name: str, num_classes: int, sizes: dict) -> nn.Module:
+    """What the `create` of the file `name` of a package of networks makes; see `create`."""
+    if name not in known:
+        raise ValueError(f'unknown network {name!r}; {_nearest(name, known)}')
+    builder = importlib.import_module(f'{package}.{name}').create
+    taken = [p for p in inspect.signature(builder).parameters if p != 'num_classes']
     for key in sizes:
-        if key not in known:
-            raise ValueError(f'{name} has no size {key!r}; {_nearest(key, known)}')
+        if key not in taken:
+            raise ValueError(f'{name} has no size {key!r}; {_nearest(key, taken)}')
     return builder(num_classes, **sizes)
 
 

@@ -189,9 +189,7 @@ class Detection:
         n, proposals = batch['boxes'].shape[1], batch.get('proposals')
         moving = [batch['boxes'], window[:, None], *(() if proposals is None else (proposals,))]
         example = {'image': batch['image'], 'boxes': jnp.concatenate(moving, 1)}
-        example = self.augmentation.example(
-            key, example, batch['row'], mean=self.mean, std=self.std, dtype=self.dtype
-        )
+        example = self.augmentation.example(key, example, batch['row'], mean=self.mean, std=self.std, dtype=self.dtype)
         boxes, window, moved = jnp.split(example['boxes'], [n, n + 1], axis=1)
         # A crop drops objects: what is left of them is a box without area.
         real = (batch['box_labels'] >= 0) & (boxes_ops.area(boxes) > 0)
@@ -236,3 +234,9 @@ class Detection:
     def draw(self, folder: str, states: dict[str, Any], collector: Detected, source: Any) -> list[str]:
         """Pictures."""
         return []
+
+
+def clip_to_window(boxes: jax.Array, window: jax.Array) -> jax.Array:
+    """Boxes `[B, R, 4]` cut to the part of the input that each image covers, `[B, 4]` (`Scene.window`)."""
+    low, high = (jnp.tile(window[:, None, i : i + 2], 2) for i in (0, 2))
+    return jnp.clip(boxes, low, high)
