@@ -9,16 +9,18 @@ import numpy as np
 
 import input_pipeline
 from cnn import models
-from cnn.experiments import recipe, settings
+from cnn.experiments import detectors, recipe, settings
 from cnn.experiments.errors import UserError
+from cnn.models import detectors as networks
 from cnn.ops import backend
 from cnn.tasks.base import Task
 from cnn.tasks.classification import Classification
+from cnn.tasks.detection import Detection
 from cnn.tasks.forecasting import Forecasting
 from cnn.tasks.segmentation import Segmentation
 from cnn.training.parallel import Replicas
 from input_pipeline import box_crop, canvas, datasets, placement, ready, series, transforms
-from input_pipeline.targets import LABELS, Masks
+from input_pipeline.targets import LABELS, Boxes, Masks
 
 # Written into the workdir by training, so that a trained network is of use without its data set.
 DATASET_FILE = 'dataset.json'
@@ -75,6 +77,8 @@ def outputs(config, info) -> int:
 
 def targets(config) -> Any:
     """What the config's batches bring besides pixels."""
+    if config.task == 'detection':
+        return Boxes(config.detection.max_boxes)
     return Masks() if config.task == 'segmentation' else LABELS
 
 
@@ -93,7 +97,8 @@ def model(config, num_classes: int, replicas: Replicas | None = None):
     name = sizes.pop('name')
     if replicas is not None and replicas.axis_name and config.batch_norm.synchronised:
         sizes['norm_axis'] = replicas.axis_name
-    return models.create(name, num_classes=num_classes, dtype=settings.compute_dtype(config), **sizes)
+    create = networks.create if config.task == 'detection' else models.create
+    return create(name, num_classes=num_classes, dtype=settings.compute_dtype(config), **sizes)
 
 
 def task(config, info: Any, replicas: Replicas | None, given: dict[str, Any] | None = None) -> Task:
@@ -189,6 +194,12 @@ def _segmentation(config, info, replicas, given) -> Segmentation:
     )
 
 
+def _detection(config, info, replicas, given) -> Detection:
+    info.require('boxes')
+    module = model(config, info.num_classes, replicas)
+    return detectors.task(config, info, module, *statistics(config, info, given))
+
+
 def _forecasting(config, info, replicas, given) -> Forecasting:
     info.require('series')
     return Forecasting(
@@ -203,7 +214,12 @@ def _forecasting(config, info, replicas, given) -> Forecasting:
     )
 
 
-_TASKS = {'classification': _classification, 'forecasting': _forecasting, 'segmentation': _segmentation}
+_TASKS = {
+    'classification': _classification,
+    'detection': _detection,
+    'forecasting': _forecasting,
+    'segmentation': _segmentation,
+}
 
 
 @dataclasses.dataclass
@@ -231,10 +247,10 @@ def apply(transform, image) -> np.ndarray:
 
 
 def evaluation_transform(config):
-    """The host's part of evaluation: shorter side to `evaluation.resize`, central crop of `image_size`; with masks, the
-    canvas."""
+    """The host's part of evaluation: shorter side to `evaluation.resize`, central crop of `image_size`; with masks
+    or boxes, the canvas."""
     size = config.image_size
-    if config.task == 'segmentation':
+    if config.task in ('detection', 'segmentation'):
         return _canvas(config)
     # The usual ratio of ImageNet evaluation, 256 for a crop of 224; small images are taken whole.
     resize = config.evaluation.resize or (round(size / 0.875) if size > 64 else size)
@@ -248,8 +264,10 @@ def evaluation_transform(config):
     return transforms.evaluate(size, resize=resize)
 
 
-def _canvas(config):
+def _canvas(config, training: bool = False):
     """Whole images in a rectangle of one size, so that nothing is compiled anew for each."""
+    if config.task == 'detection':
+        return detectors.canvas(config, _mean_pixel(config), training)
     c = config.canvas
     size = (c.height or config.image_size, c.width or config.image_size)
     return {'letterbox': canvas.Letterbox, 'pixels': canvas.PadOrCrop, 'stretch': canvas.Stretch}[c.fit](
@@ -285,8 +303,8 @@ def _training(config, source, devices) -> tuple[bool, dict[str, Any]]:
     """Whether training data is resident, and the options of its pipeline beside the seed."""
     a = config.augmentation
     sides = (a.resize_min, a.resize_max)
-    if config.task == 'segmentation' and a.crop not in recipe.DRAWN:
-        transform = _canvas(config)
+    if config.task in ('detection', 'segmentation') and a.crop not in recipe.DRAWN:
+        transform = _canvas(config, training=True)
     else:
         transform = transforms.train(config.image_size, crop=a.crop, scale=(a.min_area, 1.0), resize=sides)
     devices.check_batch(config.batch_size, parts=config.optimizer.accumulate_steps)

@@ -10,7 +10,7 @@ from cnn.experiments.errors import UserError, nearest
 from cnn.training import optimizer
 
 _CHOICES = {
-    'task': ('classification', 'forecasting', 'segmentation'),
+    'task': ('classification', 'detection', 'forecasting', 'segmentation'),
     'precision': ('auto', 'float32', 'bfloat16'),
     'optimizer.name': optimizer.NAMES,
     'schedule.name': optimizer.SCHEDULES,
@@ -68,6 +68,8 @@ def check(config) -> None:
         raise UserError('config.input.statistics: series are scaled by their training part; use computed')
     if config.task == 'segmentation':
         _check_segmentation(config)
+    if config.task == 'detection':
+        _check_detection(config)
     if config.optimizer.ema_decay == 1:
         raise UserError('config.optimizer.ema_decay=1 never moves the average; use for example 0.999')
     if any(b <= a for a, b in zip(config.schedule.milestones, config.schedule.milestones[1:], strict=False)):
@@ -86,6 +88,25 @@ def _check_segmentation(config) -> None:
         raise UserError('config.canvas.height and width must not be negative; 0 is image_size')
     if config.evaluation.views != 'center':
         raise UserError(f'config.evaluation.views={config.evaluation.views} is for classification; use center')
+
+
+def _check_detection(config) -> None:
+    fits, kinds = ('letterbox', 'shortest', 'stretch'), ('area', 'eleven_point')
+    for path, choices in (('canvas.fit', fits), ('evaluation.ap', kinds)):
+        value = field(config, path)
+        if value not in choices:
+            raise UserError(f'config.{path}={value!r} is unknown; {nearest(value, choices)}')
+    c, d = config.canvas, config.detection
+    if min(c.height, c.width) < 0:
+        raise UserError('config.canvas.height and width must not be negative; 0 is image_size')
+    if c.jitter and c.fit != 'stretch':
+        raise UserError(f'config.canvas.jitter moves the edges of images with fit=stretch, not with {c.fit}')
+    if min(d.max_boxes, d.max_detections) < 1:
+        raise UserError('config.detection.max_boxes and max_detections must be at least 1')
+    if config.evaluation.views != 'center':
+        raise UserError(f'config.evaluation.views={config.evaluation.views} is for classification; use center')
+    if config.augmentation.policy != 'none' or config.augmentation.mixup or config.augmentation.cutmix:
+        raise UserError('config.augmentation: policy, mixup and cutmix do not move boxes; leave them off')
 
 
 def compute_dtype(config):

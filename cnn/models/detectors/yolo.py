@@ -22,9 +22,9 @@ ORDERS = ('cell', 'darknet')
 class YOLO(nn.Module):
     """`apply(variables, images [B, H, W, 3], train=...) -> (output float32 [B, S, S, 5 B + C], endpoints)`.
 
-    Of a cell, for each of its `boxes`: x, y (of the centre, in cells, from the cell's corner), the square roots of width
-    and height (in images), and the confidence; then the `num_classes` classes. Endpoints: the trunk's, `conv1` ..., `output`. Dropout
-    draws from the stream `dropout`.
+    Of a cell, for each of its `boxes`: x and y (of the centre, in cells, from the cell's corner), the square roots of
+    width and height (in images), and the confidence; then the `num_classes` classes. Endpoints: the trunk's, `conv1`
+    ..., `output`. Dropout draws from the stream `dropout`.
     """
 
     num_classes: int

@@ -1,0 +1,62 @@
+"""Detectors as experiments: which task a config's network belongs to, and how whole images come to a canvas."""
+
+from typing import Any
+
+from cnn.experiments import recipe, settings
+from cnn.tasks.detection import Detection
+from cnn.tasks.yolo import YOLO
+from input_pipeline import canvas as canvases
+from input_pipeline.placement import sides
+
+# By `model.name`: the task, and what it takes of `config.loss`.
+_TASKS = {'yolo': (YOLO, ('coord', 'noobj', 'rescore', 'rmse_fallback', 'sqrt'))}
+
+
+def task(config, info: Any, module: Any, mean: Any, std: Any) -> Detection:
+    """The detector that the config's network is a part of.
+
+    Args:
+      info: the data set's entry.
+      mean, std: each channel's, by which images are normalised.
+    """
+    kind, own = _TASKS[config.model.name]
+    fields = recipe.device_fields(config)
+    if config.augmentation.crop not in recipe.DRAWN and not config.augmentation.progressive:
+        # The canvas as it is, which need not be a square.
+        fields['size'] = 0
+    # YOLO's paper changes exposure and saturation (section 2.2).
+    fields['contrast'] = 0.0
+    d = config.detection
+    return kind(
+        module,
+        num_classes=info.num_classes,
+        mean=mean,
+        std=std,
+        class_names=info.class_names,
+        augmentation=fields,
+        max_boxes=d.max_boxes,
+        max_detections=d.max_detections,
+        score_threshold=d.score_threshold,
+        nms_threshold=d.nms_threshold,
+        use_difficult=d.use_difficult,
+        ap=config.evaluation.ap,
+        dtype=settings.compute_dtype(config),
+        **{name: config.loss[name] for name in own},
+    )
+
+
+def canvas(config, fill: tuple[int, int, int], training: bool):
+    """The host transform that puts whole images into a rectangle of one size (`config.canvas`).
+
+    Args:
+      fill: the pixel beside the image.
+      training: whether to move the image's edges by `canvas.jitter`, and to draw from several shortest sides.
+    """
+    c = config.canvas
+    size = (c.height or config.image_size, c.width or config.image_size)
+    if c.fit == 'letterbox':
+        return canvases.Letterbox(size, fill=fill)
+    if c.fit == 'stretch':
+        return canvases.Stretch(size, jitter=c.jitter if training else 0.0, fill=fill)
+    shortest = c.shortest or min(sides(size))
+    return canvases.ShortestSide(size, shortest=shortest, longest=c.longest or max(sides(size)), fill=fill)
