@@ -197,6 +197,36 @@ def _input() -> ConfigDict:
     return c
 
 
+def detection(c: ConfigDict, *, fit: str, max_boxes: int) -> None:
+    """Makes a config one of detection: whole images on a canvas, and the section `detection`.
+
+    Args:
+      fit: how images come to the canvas.
+      max_boxes: objects that an image has room for in training; the others are counted in the result.
+    """
+    c.task = 'detection'
+    # stretch (both sides, as YOLO), letterbox (as large as it fits, the shape kept) or shortest (its shortest side, as
+    # Fast R-CNN), on a canvas of so many pixels; 0 for image_size.
+    c.canvas = ConfigDict({'fit': fit, 'height': 0, 'width': 0})
+    # Of fit=shortest: that side, unless the longest would pass `longest`; 0 for the canvas's.
+    c.canvas.shortest = 0
+    c.canvas.longest = 0
+    # Of fit=stretch, in training: each edge moves by up to so much of the side, in or out.
+    c.canvas.jitter = 0.0
+    c.detection = ConfigDict({'max_boxes': max_boxes})
+    # An image has at most so many detections, each with a score above this; of two of a class that overlap by more than
+    # nms_threshold the lesser is left out.
+    c.detection.max_detections = 100
+    c.detection.score_threshold = 0.001
+    c.detection.nms_threshold = 0.5
+    # Whether objects marked difficult are learnt. They are never scored.
+    c.detection.use_difficult = False
+    # map_50's average precision: area (under the curve, VOC 2010 and later) or eleven_point (VOC 2007).
+    c.evaluation.ap = 'area'
+    c.checkpoint.best_metric = 'map_50'
+    c.folds.kind = 'plain'
+
+
 def folds() -> ConfigDict:
     """The section of `--mode=cross_validate`."""
     c = ConfigDict()
