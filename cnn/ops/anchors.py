@@ -50,9 +50,7 @@ def base(
     return np.concatenate([start, end], -1).reshape(-1, 4).astype(np.float32)
 
 
-def grid(
-    height: int, width: int, stride: float, cell: np.ndarray | None = None, *, offset: float = 0.0
-) -> jax.Array:
+def grid(height: int, width: int, stride: float, cell: np.ndarray | None = None, *, offset: float = 0.0) -> jax.Array:
     """All anchors of a map of `height` x `width` cells: float32 `[height * width * A, 4]`.
 
     Row by row, in a row cell by cell, in a cell in the order of `cell`: what a head's `[B, H, W, A * k]` becomes by
