@@ -278,7 +278,7 @@ def sweep() -> ConfigDict:
     # none; median and hyperband (Li et al. 2018) stop trials that lag behind, at each evaluation or after each fold;
     # wilcoxon those whose folds are worse than the best trial's same folds
     c.pruner = 'none'
-    # Trials asked for and trained together; 0: 1 on the CPU, 8 on accelerators.
+    # Trials asked for and trained together; 0: 8 on accelerators and for series, else 1.
     c.at_once = 0
     # Its name where one storage holds several; '' for the workdir's.
     c.study = ''

@@ -2,6 +2,7 @@
 
   python main.py --config=configs/forecast.py                           trains on the first four fifths of the years
   python main.py --config=configs/forecast.py --mode=cross_validate     the two nested schemes, with naive and linear
+  python main.py --config=configs/forecast.py --mode=sweep              settings by the latest years of training
   python main.py --config=configs/forecast.py:dataset=series:mine.csv,past=24,horizon=12 --mode=cross_validate
 
 Arguments: dataset (fertility: births per woman in 188 countries, 1960 to 2011; series:FILE.csv with the columns
@@ -50,6 +51,14 @@ def get_config(arg: str = ''):
         common.tiny(c)
         c.steps, c.series.subjects, c.folds.subjects, c.folds.count = 20, 8, 4, 1
     return c
+
+
+def search_space(trial) -> dict:
+    """What `--mode=sweep` varies."""
+    return {
+        'optimizer.learning_rate': trial.suggest_float('optimizer.learning_rate', 3e-4, 3e-2, log=True),
+        'optimizer.weight_decay': trial.suggest_float('optimizer.weight_decay', 1e-6, 1e-2, log=True),
+    }
 
 
 def _folds(c) -> None:

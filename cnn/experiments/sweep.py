@@ -7,28 +7,25 @@ who does what.
 """
 
 import contextlib
-import json
 import math
 import pathlib
 import time
 from typing import Any
 
 import jax
-import numpy as np
 import optuna
 import sqlalchemy
 from ml_collections import config_flags
 
-from cnn.experiments import build, grid, group, search_space, settings, storage, train
+from cnn.experiments import build, grid, group, search_space, settings, storage, sweep_folds, train
 from cnn.experiments.errors import RunFailed, UserError, nearest
 from cnn.experiments.sweep_batch import Batch
 from cnn.experiments.sweep_report import SweepReport, names
 from cnn.experiments.trials import Trials
+from cnn.metrics.base import LESS_IS_BETTER
 from cnn.training import fingerprint
 from cnn.training.log import to_json
-from input_pipeline import folds as splitting
 
-LESS_IS_BETTER = ('loss', 'mae')
 # Seconds between two looks at what other workers do.
 POLL = 2.0
 
@@ -60,7 +57,9 @@ class Sweep:
         self.space = search_space.SearchSpace(function, config, where, c.points if c.sampler == 'grid' else 0)
         settings.check(grid.applied(config, self.space.probe()))
         self.total = trials or (10**9 if c.sampler == 'grid' else 20)
-        self.at_once = c.at_once or (1 if jax.default_backend() == 'cpu' else 8)
+        # On the CPU convolutions gain nothing side by side; forecasters are matrix products and do (build.py).
+        alone = jax.default_backend() == 'cpu' and config.task != 'forecasting'
+        self.at_once = c.at_once or (1 if alone else 8)
         self.metric = config.checkpoint.best_metric
         self.source = build.source(config, config.input.train_split)
         self.ids = [self.source.example_id(i) for i in range(len(self.source))]
@@ -73,7 +72,7 @@ class Sweep:
         """Works until all trials are done, by this worker or others."""
         self.workdir.mkdir(parents=True, exist_ok=True)
         with self.lock:
-            self.folds = self._folds()
+            self.folds = sweep_folds.folds_of(self.config, self.source, self.workdir)
             self.study = self._study()
         patience = 1 if self.config.sweep.sampler == 'grid' else 30
         self.trials = Trials(self.study, self.space, self.total, self.lock, patience)
@@ -125,35 +124,6 @@ class Sweep:
             raise UserError('config.sweep.pruner=wilcoxon compares folds: set config.sweep.objective=cross_validate')
         if jax.process_count() > 1:
             raise UserError('a worker of a sweep is one process; start several with the same --workdir or --storage')
-
-    def _folds(self) -> list[splitting.Fold]:
-        """This workdir's folds, or new ones; the same of every worker with the same config."""
-        c, own = self.config.folds, self.config.sweep
-        cross = own.objective == 'cross_validate'
-        made = {'objective': own.objective, 'kind': c.kind, 'groups': c.groups, 'gap': c.gap, 'seed': self.config.seed}
-        made |= {'count': c.count, 'repeats': c.repeats, 'file': c.file} if cross else {'fraction': own.fraction}
-        place = self.workdir / 'folds.json'
-        if place.is_file():
-            before = json.loads(place.read_text()).get('settings', {})
-            if differ := [name for name in made.keys() | before.keys() if before.get(name) != made.get(name)]:
-                raise UserError(f'{place} was made with another {", ".join(sorted(differ))}; use a new workdir')
-            return splitting.load(str(place), self.ids)
-        groups = splitting.groups_of(self.source, c.groups) if c.groups else None
-        if cross and c.file:
-            folds = splitting.load(c.file, self.ids)
-        elif cross:
-            folds = splitting.split(self.source, kind=c.kind, count=c.count, repeats=c.repeats, groups=groups,
-                                    seed=self.config.seed, gap=c.gap)  # fmt: skip
-        else:
-            labelled = 'labels' in self.source.info.provides
-            kind = c.kind if labelled or c.kind not in ('stratified', 'repeated') else 'plain'
-            whole = splitting.Fold('all', 0, 0, np.arange(len(self.ids)), np.zeros(0, np.int64))
-            labels = self.source if labelled else np.zeros(len(self.ids), np.int64)
-            (part,) = splitting.inner(whole, labels, fraction=own.fraction, kind=kind, seed=self.config.seed,
-                                      groups=groups, gap=c.gap)  # fmt: skip
-            folds = [part._replace(name='holdout')]
-        splitting.save(str(place), folds, self.ids, settings=made)
-        return folds
 
     def _study(self) -> optuna.Study:
         """The study of this sweep, made or joined; refused where its trials could not be compared with ours."""

@@ -52,7 +52,7 @@ def test_bars_are_the_shares_the_longest_on_top(tmp_path, figures, words):
 
 @pytest.mark.parametrize(
     'found',
-    [[], [trial(0, None, 'failed')], [trial(0, 1.0)], [trial(0, float('inf'), 'pruned')], [trial(k, 0.5) for k in range(6)]],
+    [[], [trial(0, None, 'failed')], [trial(0, 1.0)], [trial(0, np.inf, 'pruned')], [trial(k, 0.5) for k in range(6)]],
     ids=['none', 'failed', 'one', 'infinite', 'equal'],
 )  # fmt: skip
 def test_few_or_equal_trials_draw_without_a_warning(tmp_path, found):
