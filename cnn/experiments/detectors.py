@@ -4,12 +4,18 @@ from typing import Any
 
 from cnn.experiments import recipe, settings
 from cnn.tasks.detection import Detection
+from cnn.tasks.fast_rcnn import FastRCNN
+from cnn.tasks.faster_rcnn import FasterRCNN
 from cnn.tasks.yolo import YOLO
 from input_pipeline import canvas as canvases
 from input_pipeline.placement import sides
 
-# By `model.name`: the task, and what it takes of `config.loss`.
-_TASKS = {'yolo': (YOLO, ('coord', 'noobj', 'rescore', 'rmse_fallback', 'sqrt'))}
+# By `model.name`: the task, what it takes of `config.loss`, and the sections that it takes as a whole.
+_TASKS = {
+    'yolo': (YOLO, ('coord', 'noobj', 'rescore', 'rmse_fallback', 'sqrt'), ()),
+    'fast_rcnn': (FastRCNN, (), ('roi', 'windows')),
+    'faster_rcnn': (FasterRCNN, (), ('rpn', 'roi')),
+}
 
 
 def task(config, info: Any, module: Any, mean: Any, std: Any) -> Detection:
@@ -19,7 +25,7 @@ def task(config, info: Any, module: Any, mean: Any, std: Any) -> Detection:
       info: the data set's entry.
       mean, std: each channel's, by which images are normalised.
     """
-    kind, own = _TASKS[config.model.name]
+    kind, own, sections = _TASKS[config.model.name]
     fields = recipe.device_fields(config)
     if config.augmentation.crop not in recipe.DRAWN and not config.augmentation.progressive:
         # The canvas as it is, which need not be a square.
@@ -42,6 +48,7 @@ def task(config, info: Any, module: Any, mean: Any, std: Any) -> Detection:
         ap=config.evaluation.ap,
         dtype=settings.compute_dtype(config),
         **{name: config.loss[name] for name in own},
+        **{name: dict(config[name]) for name in sections},
     )
 
 

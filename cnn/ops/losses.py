@@ -45,3 +45,12 @@ def softmax_cross_entropy(logits: jax.Array, targets: jax.Array, *, label_smooth
     if not isinstance(label_smoothing, int | float) or label_smoothing:
         loss = (1.0 - label_smoothing) * loss + label_smoothing * (log_normalizer - logits.mean(-1))
     return loss
+
+
+def smooth_l1(x: jax.Array, *, sigma: float = 1.0) -> jax.Array:
+    """(sigma x)**2 / 2 where |x| < 1 / sigma**2, else |x| - 1 / (2 sigma**2), of each number; float32.
+
+    Girshick 2015 (arXiv:1504.08083, equation 3), with the sigma of the Faster R-CNN release, where the RPN has 3.
+    """
+    x, square = jnp.abs(x.astype(jnp.float32)), sigma * sigma
+    return jnp.where(x < 1 / square, 0.5 * square * x * x, x - 0.5 / square)

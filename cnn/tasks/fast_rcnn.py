@@ -1,0 +1,66 @@
+"""Fast R-CNN as a task: a head on regions that come with the images or from any function (Girshick 2015,
+arXiv:1504.08083)."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+
+from cnn.ops import boxes as boxes_ops
+from cnn.ops import keys
+from cnn.ops.detections import Detections
+from cnn.tasks import proposals, regions
+from cnn.tasks.base import Variables
+from cnn.tasks.detection import Detection, Scene
+from cnn.tasks.faster_rcnn import recall
+from cnn.tasks.proposals import Proposals
+
+
+class FastRCNN(Detection):
+    """One pass over the image, the head on every proposal.
+
+    Args:
+      module: of cnn/models/detectors/fast_rcnn.py.
+      roi: fields of `regions.RegionOptions`.
+      windows: what `proposals.sliding` takes, for batches that bring no `proposals`.
+      provider: a function of the scene, instead of that.
+      **shared: what `Detection` takes.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        *,
+        roi: Mapping | None = None,
+        windows: Mapping | None = None,
+        provider: Callable[[Scene], Proposals] | None = None,
+        **shared: Any,
+    ):
+        super().__init__(module, **shared)
+        self.roi = regions.RegionOptions(**(roi or {}))
+        default = {'stride': 16, 'scales': (4, 8, 16), 'ratios': (0.5, 1, 2)}
+        self.provider = provider or partial(proposals.sliding, **(windows or default))
+
+    def proposals(self, scene: Scene) -> Proposals:
+        """The batch's own, or the provider's."""
+        if scene.proposals is None:
+            return self.provider(scene)
+        return Proposals(scene.proposals, boxes_ops.area(scene.proposals) > 0)
+
+    def losses(
+        self, variables: Variables, scene: Scene, key: jax.Array
+    ) -> tuple[dict[str, jax.Array], dict[str, jax.Array], Variables]:
+        """`class` and `box`; shown is `proposal_recall`, as in FasterRCNN."""
+        drawn, found = regions.choose(keys.stream(key, 'regions'), *self.proposals(scene), scene, self.roi)
+        (logits, deltas), updates = self.apply(variables, scene, drawn.boxes, key=key)
+        of_class, of_box = regions.losses(logits, deltas, drawn, self.roi)
+        return {'class': of_class, 'box': of_box}, {'proposal_recall': recall(found, scene)}, updates
+
+    def detect(self, variables: Variables, scene: Scene) -> Detections:
+        """The head on all proposals."""
+        found = self.proposals(scene)
+        logits, deltas = self.apply(variables, scene, found.boxes)
+        limits = {'nms_threshold': self.nms_threshold, 'score_threshold': self.score_threshold}
+        count = self.max_detections
+        return regions.detect(logits, deltas, *found, scene.window, self.roi, **limits, count=count)

@@ -1,0 +1,118 @@
+"""Faster R-CNN (Ren, He, Girshick, Sun 2015, arXiv:1506.01497): proposals and detections from one map.
+
+  python main.py --config=configs/faster_rcnn.py                              a small one on digit_scenes
+  python main.py --config=configs/faster_rcnn.py:dataset=voc/2007,from=vgg16.pth
+                                                                              the paper's net and recipe: 69.9 mAP there
+  python main.py --config=configs/faster_rcnn.py:dataset=voc/2007,variant=ZF
+  python main.py --config=configs/faster_rcnn.py:dataset=coco:photos,variant=C4,from=resnet50.pth
+                                                                              your own boxes, on a pretrained ResNet
+
+Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), variant (L, ZF, M, S, C4, small),
+trunk (any network), depth, from (a classifier's weights or workdir), image_size, preset=tiny. All losses are trained
+at once (approximate joint training). Expected: TO BE MEASURED
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+SIDES = {'digit_scenes': 96}
+
+
+def get_config(arg: str = ''):
+    """See the file's docstring."""
+    a = common.parse_arg(arg, dataset='digit_scenes', variant='', trunk='', depth=0, **{'from': ''})
+    small = a.dataset in SIDES or 0 < a.image_size <= 128
+    c = region_detector(a, small, 'faster_rcnn')
+    c.model.rpn_features = 0
+    c.model.ratios = (1.0, 1.6) if small else (0.5, 1.0, 2.0)
+    # Sides of the anchors, in units of 16 pixels; () is the variant's. The release adds 4 to 8, 16, 32 for COCO.
+    c.model.scales = (4.0, 8.0, 16.0, 32.0) if a.dataset == 'coco' else ()
+    # The release's (cnn/tasks/proposals.py says what each means).
+    c.rpn = ConfigDict({'batch': 256, 'positive_share': 0.5, 'positive': 0.7, 'negative': 0.3, 'border': 0.0,
+                        'sigma': 3.0, 'weight': 1.0, 'train_before': 12000, 'train_after': 2000, 'test_before': 6000,
+                        'test_after': 300, 'nms_threshold': 0.7, 'min_size': 16.0})  # fmt: skip
+    # End to end the release has one image of 128 regions, whose background may overlap nothing.
+    c.roi.background_low = 0.0
+    if small:
+        c.roi.batch = 32
+        c.rpn.update({'batch': 64, 'border': 24.0, 'train_before': 1000, 'train_after': 100, 'test_before': 1000,
+                      'test_after': 40, 'min_size': 4.0})  # fmt: skip
+    else:
+        c.roi.batch = 128
+    if a.preset == 'tiny':
+        common.tiny(c)
+    return c
+
+
+def search_space(trial) -> dict:
+    """What --mode=sweep varies."""
+    return {
+        'optimizer.learning_rate': trial.suggest_float('optimizer.learning_rate', 1e-4, 1e-2, log=True),
+        'optimizer.weight_decay': trial.suggest_float('optimizer.weight_decay', 1e-5, 1e-1, log=True),
+    }
+
+
+def region_detector(a: ConfigDict, small: bool, name: str) -> ConfigDict:
+    """What Fast and Faster R-CNN share."""
+    variant = a.variant or ('small' if small else 'L')
+    a.image_size = a.image_size or SIDES.get(a.dataset, 1000)
+    # What is 0, empty or -1 is the variant's (cnn/models/detectors/fast_rcnn.py).
+    model = {'name': name, 'variant': variant, 'trunk': a.trunk, 'depth': a.depth, 'trunk_variant': '', 'stem': '',
+             'width': 0.0, 'norm': '', 'endpoint': '', 'head': '', 'hidden': (), 'ranks': (), 'pooling': '',
+             'pool_size': 0, 'dropout': -1.0, 'freeze_norm': not small}  # fmt: skip
+    c = common.base(a, model=model, small=small)
+    common.detection(c, fit='shortest', max_boxes=4 if a.dataset == 'digit_scenes' else 64)
+    c.detection.nms_threshold = 0.3
+    # cnn/tasks/regions.py says what each means.
+    c.roi = ConfigDict({'batch': 64, 'positive_share': 0.25, 'positive': 0.5, 'background_low': 0.1,
+                        'background_high': 0.5, 'add_truth': True, 'stds': (0.1, 0.1, 0.2, 0.2), 'sigma': 1.0,
+                        'weight': 1.0})  # fmt: skip
+    c.init_from = a['from']
+    c.replace_head = bool(a['from'])
+    if small:
+        _scenes(c)
+    else:
+        _photographs(c, a, name)
+    return c
+
+
+def _scenes(c):
+    c.epochs = 20.0
+    c.batch_size = 16
+    c.optimizer.name = 'adamw'
+    c.optimizer.learning_rate = 0.002
+    c.optimizer.weight_decay = 0.01
+    c.schedule.warmup_epochs = 1.0
+    c.evaluation.every_epochs = 10.0
+    c.checkpoint.every_epochs = 10.0
+    # Digits are not mirrored; shifts are new scenes.
+    c.augmentation.flip = False
+    c.augmentation.crop = 'pad'
+    c.augmentation.pad = 12
+
+
+def _photographs(c, a, name):
+    # The shortest side 600 pixels unless the longest would pass 1,000; 40,000 steps of two images for Fast, 70,000 of
+    # two one after the other for Faster R-CNN, a tenth of the rate for the last 10,000 and 20,000.
+    c.canvas.shortest = 600
+    c.canvas.longest = 1000
+    faster = name == 'faster_rcnn'
+    c.batch_size = 2
+    c.optimizer.accumulate_steps = 2 if faster else 1
+    c.epochs = 28.0 if faster else 16.0
+    c.steps = (70000 if faster else 40000) if a.dataset == 'voc/2007' else 0
+    c.optimizer.learning_rate = 0.001
+    c.optimizer.weight_decay = 5e-4
+    c.optimizer.decay_vectors = False
+    # The first two stages of VGG-16 stay as they were trained for ImageNet (Fast R-CNN, section 4.5).
+    c.optimizer.freeze = 'trunk/conv[12]_' if a['from'] and c.model.variant == 'L' and not a.trunk else ''
+    c.schedule.name = 'step'
+    c.schedule.milestones = (c.epochs * (5 / 7 if faster else 3 / 4),)
+    c.evaluation.every_epochs = 4.0
+    c.checkpoint.every_epochs = 4.0
+    c.augmentation.crop = 'none'
+    c.augmentation.flip = True
+    if a.dataset == 'voc/2007':
+        c.evaluation.split = 'test'
+        c.evaluation.ap = 'eleven_point'
