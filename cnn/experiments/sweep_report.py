@@ -32,12 +32,12 @@ class SweepReport:
         s, c = self.sweep, self.sweep.config.sweep
         if c.objective == 'holdout':
             (fold,) = s.folds
-            how = f'{len(fold.test)} of {len(s.ids)} examples of {s.source.split} held out'
+            how = f' on {len(fold.test)} of {len(s.ids)} examples of {s.source.split} held out'
         else:
-            how = f'the mean over {len(s.folds)} folds of {s.source.split}'
+            how = f', its mean over {len(s.folds)} folds of {s.source.split}'
         pruned = '' if c.pruner == 'none' else f', {c.pruner} pruner'
         place = storage.masked(s.url) if s.url else self.workdir / storage.JOURNAL
-        print(f'sweep {s.study.study_name}: {self.metric} on {how}; {c.sampler} sampler{pruned}; trials in {place}')
+        print(f'sweep {s.study.study_name}: {self.metric}{how}; {c.sampler} sampler{pruned}; trials in {place}')
         if before := len(s.trials.counted()):
             print(f'{before} trials are there already')
 
