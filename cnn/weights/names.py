@@ -84,6 +84,12 @@ def canonical(model: nn.Module, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {rename(key) if rename else key: array for key, array in arrays.items()}
 
 
+def stem(model: nn.Module) -> Path:
+    """The path of the first convolution of a network that has a table."""
+    found = table_of(model).STEM
+    return found(model) if callable(found) else found
+
+
 def is_head(model: nn.Module, path: Path) -> bool:
     """Whether this array of ours belongs to a layer that the number of classes sizes."""
     return any(path[1 : 1 + len(head)] == head for head in getattr(table_of(model), 'HEADS', ()))

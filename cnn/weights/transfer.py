@@ -149,7 +149,8 @@ def _shapes(model: nn.Module, arrays: Mapping[str, np.ndarray], image_shape: tup
     shapes = jax.eval_shape(lambda: _init(model, (size, size, 3), 0))
     if table:
         style = names.detect(model, shapes, arrays)
-        stem = next(e for e in names.entries(model, shapes, style) if e.path == ('params', *table.STEM, 'kernel'))
+        path = ('params', *names.stem(model), 'kernel')
+        stem = next(e for e in names.entries(model, shapes, style) if e.path == path)
         first = arrays.get(stem.key)
         channels = 3 if first is None or first.ndim != 4 else first.shape[1 if stem.is_kernel else 2]
         if channels != 3:
@@ -171,7 +172,7 @@ def _fresh(model, template, shapes, image_shape, seed, paths) -> dict[names.Path
     if image_shape is None:
         table = names.table_of(model)
         size = table.image_size(model) if table else 224
-        channels = flat['params', *table.STEM, 'kernel'].shape[2] if table else 3
+        channels = flat['params', *names.stem(model), 'kernel'].shape[2] if table else 3
         image_shape = (size, size, channels)
     # Compiled with these outputs alone: the rest of the network is never computed.
     return jax.jit(lambda: {p: v for p, v in flatten_dict(_init(model, image_shape, seed)).items() if p in paths})()
