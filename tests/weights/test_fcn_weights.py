@@ -37,7 +37,8 @@ def test_torchvisions_fcn_has_its_names():
     keys = {entry.key for entry in names.entries(module, shapes, 'torchvision')}
     assert {
         'backbone.conv1.weight', 'backbone.layer4.2.bn3.running_var', 'classifier.0.weight',
-        'classifier.1.running_mean', 'classifier.4.weight', 'classifier.4.bias', 'aux_classifier.0.weight', 'aux_classifier.4.bias',
+        'classifier.1.running_mean', 'classifier.4.weight', 'classifier.4.bias',
+        'aux_classifier.0.weight', 'aux_classifier.4.bias',
     } <= keys  # fmt: skip
 
 

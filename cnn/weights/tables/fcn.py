@@ -1,8 +1,8 @@
 """FCN: torchvision's names, and those of a classifier whose trunk it takes over.
 
 A file of a classifier (`classifier`: torchvision's names of the trunk's network; `keras`, `timm`: its names in those)
-gives the trunk and, for VGG and AlexNet, fc6 and fc7, whose dense kernels become convolutions. A workdir of a classifier
-of ours gives the trunk, one of a coarser FCN all that both have.
+gives the trunk and, for VGG and AlexNet, fc6 and fc7, whose dense kernels become convolutions. A workdir of a
+classifier of ours gives the trunk, one of a coarser FCN all that both have.
 """
 
 from typing import Any
