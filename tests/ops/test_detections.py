@@ -22,15 +22,16 @@ def wanted(boxes, scores, valid, count):
 
 
 def check(found, boxes, scores, valid, count):
+    found = detections.Detections(*map(np.asarray, found))
     for b in range(len(scores)):
         expected = wanted(boxes[b], scores[b], valid[b], count)
-        labels = np.asarray(found.labels[b])
+        labels = found.labels[b]
         np.testing.assert_array_equal(labels, [c for _, c, _ in expected] + [-1] * (count - len(expected)))
         for k, (score, c, i) in enumerate(expected):
             assert float(found.scores[b, k]) == score
             np.testing.assert_array_equal(found.boxes[b, k], boxes[b, i, c])
-        assert not np.any(np.asarray(found.boxes[b])[labels < 0])
-        assert not np.any(np.asarray(found.scores[b])[labels < 0])
+        assert not np.any(found.boxes[b][labels < 0])
+        assert not np.any(found.scores[b][labels < 0])
 
 
 def test_boxes_of_each_class_and_boxes_of_all():

@@ -1,10 +1,12 @@
 """Who answers for which object, by hand and against a loop."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cnn.ops import boxes, matching
 
+match = jax.jit(matching.match, static_argnames=('positive', 'negative', 'best_too'))
 RPN = {'positive': 0.7, 'negative': (0.0, 0.3), 'best_too': True}
 
 
@@ -32,52 +34,54 @@ def judged(iou, valid, usable, ignored, positive, negative, best_too):
 def test_against_a_loop():
     rng = np.random.default_rng(0)
     for best_too in (True, False):
-        # Two decimals, so that there are ties; many zeros.
-        iou = np.float32(np.round(rng.random((30, 12, 5)) ** 3, 1))
-        valid, usable, ignored = rng.random((30, 5)) < 0.6, rng.random((30, 12)) < 0.8, rng.random((30, 12)) < 0.3
+        # Tenths, so that there are ties; many zeros.
+        iou = np.float32(np.round(rng.random((20, 12, 5)) ** 3, 1))
+        valid, usable, ignored = rng.random((20, 5)) < 0.6, rng.random((20, 12)) < 0.8, rng.random((20, 12)) < 0.3
         usable[:, 0] = True
-        found = matching.match(
+        found = match(
             iou, valid, positive=0.7, negative=(0.1, 0.5), best_too=best_too, usable=usable, ignored=ignored
         )
-        for b in range(30):
+        found = matching.Match(*map(np.asarray, found))
+        for b in range(20):
             label, index = judged(
                 iou[b], valid[b], usable[b], ignored[b], np.float32(0.7), np.float32([0.1, 0.5]), best_too
             )
             np.testing.assert_array_equal(found.label[b], label)
-            seen = np.asarray(found.iou[b]) > 0
+            seen = found.iou[b] > 0
             np.testing.assert_array_equal(found.index[b][seen], index[seen])
 
 
 def test_thresholds_ties_and_the_best_of_an_object():
-    iou = jnp.float32([[0.7, 0.0], [0.5, 0.0], [0.29, 0.0], [0.3, 0.4], [0.0, 0.4], [0.0, 0.0]])
-    found = matching.match(iou, jnp.array([True, True]), **RPN)
+    iou = np.float32([[0.7, 0.0], [0.5, 0.0], [0.29, 0.0], [0.3, 0.4], [0.0, 0.4], [0.0, 0.0]])
+    found = match(iou, np.array([True, True]), **RPN)
     # 0.7 is positive, 0.3 no longer negative; both of equal overlap are the second object's best.
     np.testing.assert_array_equal(found.label, [1, -1, 0, 1, 1, 0])
     np.testing.assert_array_equal(found.index, [0, 0, 0, 1, 1, 0])
     np.testing.assert_allclose(found.iou, [0.7, 0.5, 0.29, 0.4, 0.4, 0])
     # An object that nothing overlaps has no best.
-    alone = matching.match(iou[:3], jnp.array([True, True]), **RPN)
+    alone = match(iou[:3], np.array([True, True]), **RPN)
     np.testing.assert_array_equal(alone.label, [1, -1, 0])
 
 
 def test_without_objects_everything_is_negative():
-    iou = jnp.zeros((2, 4, 3))
-    for valid in (jnp.zeros((2, 3), bool), jnp.zeros((2, 0), bool)):
-        found = matching.match(iou[..., : valid.shape[-1]], valid, **RPN)
+    iou = np.zeros((2, 4, 3), np.float32)
+    for valid in (np.zeros((2, 3), bool), np.zeros((2, 0), bool)):
+        found = match(iou[..., : valid.shape[-1]], valid, **RPN)
         np.testing.assert_array_equal(found.label, np.zeros((2, 4)))
         np.testing.assert_array_equal(found.iou, np.zeros((2, 4)))
     # Fast R-CNN's lower bound leaves out what overlaps nothing.
-    found = matching.match(iou, jnp.ones((2, 3), bool), positive=0.5, negative=(0.1, 0.5))
+    found = match(iou, np.ones((2, 3), bool), positive=0.5, negative=(0.1, 0.5))
     np.testing.assert_array_equal(found.label, -np.ones((2, 4)))
 
 
 def test_what_lies_on_a_crowd_is_not_negative():
-    candidates = jnp.float32([[10, 10, 20, 20], [10, 10, 90, 90], [60, 60, 70, 70]])
-    objects, crowd = jnp.float32([[0, 0, 50, 50], [0, 0, 0, 0]]), jnp.array([True, False])
+    candidates = np.float32([[10, 10, 20, 20], [10, 10, 90, 90], [60, 60, 70, 70]])
+    objects, crowd = np.float32([[0, 0, 50, 50], [0, 0, 0, 0]]), np.array([True, False])
+    covered = jax.jit(boxes.covered)(candidates, objects)
     # All of the first candidate lies in the crowd, 1600 of 6400 pixels of the second, nothing of the third.
-    on_crowd = matching.on_ignored(boxes.covered(candidates, objects), crowd, 0.5)
+    on_crowd = matching.on_ignored(covered, crowd, 0.5)
     np.testing.assert_array_equal(on_crowd, [True, False, False])
-    found = matching.match(boxes.iou(candidates, objects), ~crowd & jnp.array([True, False]), **RPN, ignored=on_crowd)
+    found = match(jax.jit(boxes.iou)(candidates, objects), ~crowd & np.array([True, False]), **RPN, ignored=on_crowd)
     np.testing.assert_array_equal(found.label, [-1, 0, 0])
 
 
