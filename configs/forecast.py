@@ -18,7 +18,7 @@ from configs import common
 
 def get_config(arg: str = ''):
     """See the file's docstring."""
-    a = common.parse_arg(arg, dataset='fertility', past=16, horizon=5, block='gated')
+    a = common.parse_arg(arg, dataset='fertility', past=16, horizon=5, block='tcn')
     # The side of an image is here the length of the past.
     a.image_size = a.image_size or a.past
     model = {'name': 'forecaster', 'block': a.block, 'width': 8, 'kernel_size': 2, 'blocks': 0, 'weight_norm': False,
@@ -37,10 +37,10 @@ def get_config(arg: str = ''):
     c.input.statistics = 'computed'
     c.batch_size = 128
     # Every model takes as many steps, whether it is trained on one subject or on all: a run is 20 epochs by name.
-    c.steps = 400
+    c.steps = 800
     c.epochs = 20.0
     c.optimizer.name = 'adamw'
-    c.optimizer.learning_rate = 0.003
+    c.optimizer.learning_rate = 0.01
     c.optimizer.weight_decay = 1e-4
     c.schedule.warmup_epochs = 1.0
     c.evaluation.every_epochs = 2.0
@@ -78,5 +78,6 @@ def _folds(c) -> None:
     c.others = 'before'
     # So many subjects are tested, drawn by the hash of their names; 0 for all. All of them inform.
     c.subjects = 32
-    c.grid = 'optimizer.learning_rate=0.001,0.01'
+    # What validation windows choose between, for each fold: the kind of block and how long to train.
+    c.grid = 'model.block=gated,tcn;steps=200,800'
     c.layout = 'stacked'

@@ -121,8 +121,7 @@ class SeriesReport:
             for name, method in self.methods.items()
         ]
         count, windows = summaries[main]['n_subjects'], summaries[main]['n_windows']
-        window = 'windows' if windows > 1 else 'window'
-        title = f'{count} subjects, {windows} {self.config.folds.window} test {window}; bars: mean and 95 % interval'
+        title = f'{count} subjects, {windows} test window{"s" * (windows > 1)}, {self.config.folds.window} training'
         series_comparison.draw(shown, str(self.workdir / 'comparison.png'), unit=self.source.unit, title=title)
         table = {'index': rows.examples, 'subject': rows.subject, 'truth': rows.truth}
         table |= {'forecast': self.methods[main].forecasts.mean(0)}

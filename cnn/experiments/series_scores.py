@@ -9,9 +9,10 @@ import numpy as np
 from cnn.analysis import fold_statistics, series_baselines
 from cnn.experiments.series_folds import Division
 
-# Lengths of straight lines and orders of autoregressions that validation windows choose between.
+# Lengths of straight lines, orders of autoregressions and values that the linear map reads: validation windows choose.
 POINTS = (2, 3, 5, 8)
 ORDERS = (1, 2, 3, 4)
+READ = (2, 3, 4, 6, 8, 16)
 MEANING = (
     'intervals are over subjects: what other subjects of this kind would give in these years with these models. They '
     'say nothing of other years, and are too narrow where subjects move together, as neighbouring countries do'
@@ -84,8 +85,8 @@ def windows_of(source: Any, examples: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def baselines(source: Any, own: Sequence[Division], everyone: Sequence[Division], rows: Rows) -> dict[str, Method]:
     """Methods without a network.
 
-    How many points a straight line goes through and how many values an autoregression reads is chosen on the validation
-    windows of each test window, for all tested subjects together.
+    How many points a straight line goes through and how many values an autoregression and the linear map read is chosen
+    on the validation windows of each test window, for all subjects together that it forecasts.
 
     Args:
       own: folds in which each tested subject's own past can be found: those of either scheme.
@@ -134,19 +135,24 @@ def _autoregressions(source, examples, windows, past, order) -> np.ndarray:
 
 def _linear(source, divisions, rows: Rows) -> np.ndarray:
     """One map for all subjects, from changes to changes in each subject's steps, fitted on a fold's training part."""
-    found = np.empty_like(rows.truth)
+    found, counts = np.empty_like(rows.truth), [n for n in READ if n <= source.past]
     for d in divisions:
-        step = source.select(d.train).statistics()[1]
-        step = np.where(step > 0, step, 1.0)[:, None]
-        past, future = windows_of(source, d.train)
-        scale, last = step[source.subject[d.train]], past[:, -1:]
-        read, there = windows_of(source, d.test)[0], rows.place(d.test)
-        own, now = step[source.subject[d.test]], read[:, -1:]
-        # The last change is zero always.
-        changes = series_baselines.linear_map((past - last)[:, :-1] / scale, (future - last) / scale,
-                                              (read - now)[:, :-1] / own)  # fmt: skip
-        found[there] = now + own * changes
+        truth = windows_of(source, d.validation)[1]
+        errors = [np.abs(_mapped(source, d.inner_train, d.validation, n) - truth).mean() for n in counts]
+        found[rows.place(d.test)] = _mapped(source, d.train, d.test, counts[int(np.argmin(errors))])
     return found
+
+
+def _mapped(source, train: np.ndarray, test: np.ndarray, count: int) -> np.ndarray:
+    """Forecasts of test examples, from their last `count` values."""
+    step = source.select(train).statistics()[1]
+    step = np.where(step > 0, step, 1.0)[:, None]
+    (past, future), (read, _) = windows_of(source, train), windows_of(source, test)
+    scale, own = step[source.subject[train]], step[source.subject[test]]
+    last, now = past[:, -1:], read[:, -1:]
+    # The last change is zero always.
+    seen, asked = ((x[:, -count:-1] - at) / s for x, at, s in ((past, last, scale), (read, now, own)))
+    return now + own * series_baselines.linear_map(seen, (future - last) / scale, asked)
 
 
 def summarise(method: Method, rows: Rows, confidence: float = 0.95) -> dict[str, Any]:

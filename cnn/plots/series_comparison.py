@@ -1,5 +1,6 @@
 """Forecasters side by side: their errors over subjects, and how errors grow with the distance."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,12 +25,12 @@ def draw(methods: Sequence[Mapping[str, Any]], path: str, *, unit: str = '', tit
       title: what was tested, in a line.
     """
     height = max(3.4, 1.3 + _ROW * len(methods))
-    with figure(path, 11.5, height) as canvas:
+    with figure(path, 12.5, height) as canvas:
         left, right = canvas.subplots(1, 2, width_ratios=(1.5, 1))
         colors = _colors(methods)
         for row, (method, color) in enumerate(zip(methods, colors, strict=True)):
             _row(left, row, method, color)
-        left.set_yticks(range(len(methods)), [text.shorten(m['name'], 34) for m in methods])
+        left.set_yticks(range(len(methods)), [text.shorten(m['name'], 46) for m in methods])
         for label in left.get_yticklabels():
             label.set(**text.style())
         left.set_ylim(len(methods) - 0.5, -0.5)
@@ -37,15 +38,17 @@ def draw(methods: Sequence[Mapping[str, Any]], path: str, *, unit: str = '', tit
         left.spines['left'].set_visible(False)
         _error_axis(left, methods)
         of = f' ({text.shown(unit)})' if unit else ''
-        left.set_xlabel(f'mean absolute error{of}; a dot a subject', **text.style())
+        left.set_xlabel(f'mean absolute error{of}: a dot a subject, the mean, its interval', **text.style())
         left.set_title(text.shown(title), loc='left', **text.style())
-        for method, color in zip(methods, colors, strict=True):
+        ends = _apart([method['ahead'][-1] for method in methods], 0.055)
+        for method, color, end in zip(methods, colors, ends, strict=True):
             ahead = np.asarray(method['ahead'])
             style = '-' if method['trained'] else '--'
             right.plot(np.arange(1, len(ahead) + 1), ahead, style, color=color, marker='o', markersize=3.5)
             right.annotate(
-                text.shorten(method['name'], 34), (len(ahead), ahead[-1]), xytext=(7, 0), textcoords='offset points',
-                va='center', fontsize=8.5, color=color, annotation_clip=False, **text.style(),
+                text.shorten(method['name'].partition(' (')[0], 34), (len(ahead), end), xytext=(7, 0),
+                textcoords='offset points', va='center', fontsize=8.5, color=color, annotation_clip=False,
+                **text.style(),
             )  # fmt: skip
         right.set_xlabel('steps ahead')
         right.set_title('error by distance', loc='left')
@@ -60,6 +63,16 @@ def _colors(methods) -> list[str]:
     trained = iter(_COLORS * len(methods))
     greys = iter((FAINT, '#6f6f6f', '#b9a27e', '#5b7f95') * len(methods))
     return [next(trained) if method['trained'] else next(greys) for method in methods]
+
+
+def _apart(values: Sequence[float], share: float) -> np.ndarray:
+    """Where labels of these values stand, in their order and at least `share` of the largest value apart."""
+    values = np.asarray(values, float)
+    places, least = values.copy(), share * values.max()
+    order = np.argsort(values, kind='stable')
+    for before, at in itertools.pairwise(order):
+        places[at] = max(places[at], places[before] + least)
+    return places
 
 
 def _row(axes, row, method, color) -> None:

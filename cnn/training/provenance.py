@@ -1,5 +1,6 @@
 """Where a result comes from: versions, devices, commit."""
 
+import functools
 import importlib.metadata
 import os
 import pathlib
@@ -74,8 +75,12 @@ def result(
         'steps': steps,
         'wall_seconds': wall_seconds,
         'images_per_second': images_per_second,
-        'versions': versions(),
-        'devices': devices(),
-        'commit': commit(),
+        **_of_this_process(),
         **more,
     }
+
+
+@functools.cache
+def _of_this_process() -> dict[str, Any]:
+    """What does not change while it runs, looked up once: hundreds of members may end in one process."""
+    return {'versions': versions(), 'devices': devices(), 'commit': commit()}
