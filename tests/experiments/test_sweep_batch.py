@@ -16,13 +16,21 @@ from tests.experiments import test_trials
 
 
 class Training:
-    """Stands for `group.run`: part i of a call is scored by curves[i][evaluation]; notes what it was asked for."""
+    """Stands for `group.run`: part i of a call is scored by curves[i][evaluation]; notes what it was asked for.
 
-    def __init__(self, curves, result=None, error=None):
+    Or the one part of call i by by_call[i]; or nothing is trained and scored, since a run before had `finished`.
+    """
+
+    def __init__(self, curves=(), result=None, error=None, by_call=(), finished=False):
         self.curves, self.result, self.error, self.calls = curves, result or {}, error, []
+        self.by_call, self.finished = by_call, finished
 
     def run(self, source, parts, workdir, *, scored, failed, **options):
         self.calls.append([part.name for part in parts])
+        if self.finished:
+            return [group.Outcome(part, self._result(i, part), {}) for i, part in enumerate(parts)], 'stacked'
+        if self.by_call:
+            self.curves = [[self.by_call[len(self.calls) - 1]]]
         if self.error:
             failed(parts, self.error)
             return [], 'stacked'
@@ -97,7 +105,14 @@ def test_what_is_not_finite_fails_and_does_not_become_the_best(tmp_path, monkeyp
     assert failed.value is None
     assert 'accuracy is' in failed.user_attrs['error']
     assert lines[0].startswith('failed: accuracy is')
+    assert lines[0].endswith('at step 20')
     assert (good.state, one.study.best_value) == (TrialState.COMPLETE, 0.35)
+
+
+def test_nor_does_what_a_finished_run_wrote_down_as_no_number(tmp_path, monkeypatch):
+    one, lines = run(tmp_path, monkeypatch, Training([[math.inf]], finished=True))
+    assert [t.state for t in trials_of(one)] == [TrialState.FAIL]
+    assert lines == ['failed: accuracy is nan']
 
 
 def test_a_member_that_diverged_in_a_stack_fails_alone(tmp_path, monkeypatch):
@@ -142,11 +157,13 @@ def test_what_lags_behind_the_median_is_stopped_early(tmp_path, monkeypatch):
 
 def test_wilcoxon_compares_fold_by_fold_and_skips_the_rest(tmp_path, monkeypatch):
     one = test_trials.worker(tmp_path, pruner='wilcoxon')
-    training = Training([[0.9]])
+    training = Training(by_call=[0.9, 0.8, 0.7, 0.9, 0.8, 0.7])
     run(tmp_path, monkeypatch, training, folds=6, pruner='wilcoxon', one=one)
     assert [len(call) for call in training.calls] == [1] * 6
-    assert trials_of(one)[0].intermediate_values == dict.fromkeys(range(6), 0.9)
-    worse = Training([[0.5]])
+    # Each fold's own value: only the same folds can be compared.
+    assert trials_of(one)[0].intermediate_values == dict(enumerate(training.by_call))
+    assert trials_of(one)[0].value == pytest.approx(0.8)
+    worse = Training(by_call=[0.85, 0.75, 0.65, 0.85, 0.9, 0.9])
     _, lines = run(tmp_path, monkeypatch, worse, folds=6, pruner='wilcoxon', one=one)
     # One-sided signed-rank test: 1/2^n for n folds that are all worse, below 0.1 from the fourth on.
     assert lines == ['pruned after 4 of 6 folds']
