@@ -1,7 +1,7 @@
 """YOLO v1 (Redmon, Divvala, Girshick, Farhadi 2016, arXiv:1506.02640): one pass from the image to a grid of boxes.
 
-A trunk, convolutions named `conv1` ... of the detector's own, dense layers `fc1` ..., and the last layer `output`,
-which is linear. Every cell of the S x S grid gives B boxes and one distribution over C classes.
+A trunk, and a head of convolutions `conv1` ..., dense layers `fc1` ..., and the last layer `output`, which is linear.
+Every cell of the S x S grid gives B boxes and one distribution over C classes.
 """
 
 from collections.abc import Callable
@@ -17,22 +17,52 @@ from cnn.models.detectors import trunks
 
 HEADS = ('dense', 'local', 'conv')
 ORDERS = ('cell', 'darknet')
+# Outputs begin near 0: no box anywhere. The paper leaves the start open.
+START = initializers.normal(0.01)
 
 
 class YOLO(nn.Module):
     """`apply(variables, images [B, H, W, 3], train=...) -> (output float32 [B, S, S, 5 B + C], endpoints)`.
 
     Of a cell, for each of its `boxes`: x and y (of the centre, in cells, from the cell's corner), the square roots of
-    width and height (in images), and the confidence; then the `num_classes` classes. Endpoints: the trunk's, `conv1`
-    ..., `output`. Dropout draws from the stream `dropout`.
+    width and height (in images), and the confidence; then the `num_classes` classes. Endpoints: the trunk's under
+    `trunk_<name>`, the head's convolutions `conv1` ..., `output`. Dropout draws from the stream `dropout`.
     """
 
-    num_classes: int
     trunk: nn.Module
     endpoint: str
+    head: nn.Module
+
+    @property
+    def boxes(self) -> int:
+        """B, the predictors of a cell."""
+        return self.head.boxes
+
+    @property
+    def endpoint_strides(self) -> dict[str, int]:
+        """Pixels of the input between neighbouring cells of each spatial endpoint of the trunk and the head."""
+        of_trunk = self.trunk.endpoint_strides
+        stride = of_trunk[self.endpoint] if self.endpoint else max(of_trunk.values())
+        strides = {f'trunk_{name}': stride for name, stride in of_trunk.items()}
+        for i in range(len(self.head.convs)):
+            stride *= self.head.stride_of(i)
+            strides[f'conv{i + 1}'] = stride
+        return strides
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> tuple[jax.Array, dict[str, jax.Array]]:
+        x, found = self.trunk(images, train)
+        output, own = self.head(found[self.endpoint] if self.endpoint else x, train)
+        return output, {f'trunk_{name}': value for name, value in found.items()} | own
+
+
+class Head(nn.Module):
+    """What turns a trunk's map into the grid: `conv1` with `norm1` ..., `local`, `fc1` ..., `output`."""
+
+    num_classes: int
     convs: tuple[int, ...]
     strided: bool
-    head: str
+    kind: str
     local: int
     hidden: tuple[int, ...]
     side: int
@@ -43,58 +73,44 @@ class YOLO(nn.Module):
     use_bias: bool
     dtype: layers.Dtype
 
-    @property
-    def endpoint_strides(self) -> dict[str, int]:
-        """Pixels of the input between neighbouring cells of each spatial endpoint of the trunk and the detector."""
-        strides = {f'trunk_{name}': stride for name, stride in self.trunk.endpoint_strides.items()}
-        stride = self.trunk.endpoint_strides[self.endpoint] if self.endpoint else self.trunk_stride
-        for i in range(1, len(self.convs) + 1):
-            stride *= 2 if self.strided and i == min(2, len(self.convs)) else 1
-            strides[f'conv{i}'] = stride
-        return strides
-
-    @property
-    def trunk_stride(self) -> int:
-        """Of the trunk's last map."""
-        return max(self.trunk.endpoint_strides.values())
+    def stride_of(self, i: int) -> int:
+        """The stride of convolution `i`, from 0: the paper halves the map in the second of its four."""
+        return 2 if self.strided and i == min(1, len(self.convs) - 1) else 1
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> tuple[jax.Array, dict[str, jax.Array]]:
-        x, found = self.trunk(images, train)
-        endpoints = {f'trunk_{name}': value for name, value in found.items()}
-        x = found[self.endpoint] if self.endpoint else x
+    def __call__(self, x: jax.Array, train: bool = False) -> tuple[jax.Array, dict[str, jax.Array]]:
+        endpoints = {}
         make = partial(layers.Conv, kernel_init=initializers.he_fan_in, use_bias=self.use_bias, dtype=self.dtype)
-        for i, features in enumerate(self.convs, 1):
-            # The paper halves the map in the second of its four convolutions.
-            stride = 2 if self.strided and i == min(2, len(self.convs)) else 1
-            x = make(features, 3, strides=stride, padding=1, name=f'conv{i}')(x)
-            endpoints[f'conv{i}'] = x = leaky_relu(self.norm(name=f'norm{i}')(x, train))
-        grid = (self.side, self.side) if self.side else x.shape[1:3]
-        if self.head == 'conv':
-            x = layers.Conv(5 * self.boxes + self.num_classes, 1, name='output')(x.astype(jnp.float32))
+        for i, features in enumerate(self.convs):
+            x = make(features, 3, strides=self.stride_of(i), padding=1, name=f'conv{i + 1}')(x)
+            endpoints[f'conv{i + 1}'] = x = leaky_relu(self.norm(name=f'norm{i + 1}')(x, train))
+        if self.kind == 'conv':
+            outputs = 5 * self.boxes + self.num_classes
+            x = layers.Conv(outputs, 1, kernel_init=START, name='output')(x)
         else:
-            x = self._dense(x, grid, train)
+            x = self._dense(x, train)
         endpoints['output'] = x = x.astype(jnp.float32)
         return x, endpoints
 
-    def _dense(self, x: jax.Array, grid: tuple[int, int], train: bool) -> jax.Array:
-        if self.head == 'local':
+    def _dense(self, x: jax.Array, train: bool) -> jax.Array:
+        grid = (self.side, self.side) if self.side else x.shape[1:3]
+        cells, boxes, classes = grid[0] * grid[1], self.boxes, self.num_classes
+        if self.kind == 'local':
             x = leaky_relu(LocallyConnected(self.local, dtype=self.dtype, name='local')(x))
         x = x.reshape(len(x), -1)
         for i, features in enumerate(self.hidden, 1):
             init = initializers.he_fan_in
             x = leaky_relu(layers.Dense(features, kernel_init=init, dtype=self.dtype, name=f'fc{i}')(x))
-        if self.hidden or self.head == 'local':
+        if self.hidden or self.kind == 'local':
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        cells, boxes, classes = grid[0] * grid[1], self.boxes, self.num_classes
-        x = layers.Dense(cells * (5 * boxes + classes), name='output')(x.astype(jnp.float32))
+        x = layers.Dense(cells * (5 * boxes + classes), kernel_init=START, name='output')(x)
         if self.order == 'darknet':
             # Classes of all cells, then confidences of all, then boxes of all.
             ends = (cells * classes, cells * (classes + boxes))
-            classes, confidences, boxes = (part.reshape(len(x), cells, -1) for part in jnp.split(x, ends, axis=1))
-            boxes = boxes.reshape(*boxes.shape[:2], -1, 4)
-            boxes = jnp.concatenate([boxes, confidences[..., None]], -1).reshape(*boxes.shape[:2], -1)
-            x = jnp.concatenate([boxes, classes], -1)
+            classes, confidences, places = (part.reshape(len(x), cells, -1) for part in jnp.split(x, ends, axis=1))
+            places = places.reshape(len(x), cells, boxes, 4)
+            places = jnp.concatenate([places, confidences[..., None]], -1).reshape(len(x), cells, 5 * boxes)
+            x = jnp.concatenate([places, classes], -1)
         return x.reshape(len(x), *grid, -1)
 
 
@@ -177,10 +193,8 @@ def create(
     if endpoint and endpoint not in network.endpoint_strides:
         known = ', '.join(network.endpoint_strides)
         raise ValueError(f'the trunk {trunk or "darknet"} has no endpoint {endpoint!r}; there are {known}')
-    return YOLO(
+    own = Head(
         num_classes,
-        network,
-        endpoint,
         tuple(convs) or sizes['convs'],
         sizes['strided'],
         head,
@@ -194,6 +208,7 @@ def create(
         norm == 'none',
         dtype,
     )
+    return YOLO(network, endpoint, own)
 
 
 # 'paper': figure 3. 'fast': section 2.1 and, for its sizes, cfg/yolo-tiny.cfg of darknet's first release. 'tiny' and
