@@ -91,7 +91,7 @@ def losses(
     Both are divided by the sample's size, as in the authors' release; the paper divides the second by the number of
     cells and multiplies by ten, which is about the same.
     """
-    anchors = judged.anchors
+    anchors = jnp.asarray(judged.anchors)
     border = jnp.inf if options.border < 0 else options.border
     inside = (anchors[:, :2] >= scene.window[:, None, :2] - border).all(-1)
     inside &= (anchors[:, 2:] <= scene.window[:, None, 2:] + border).all(-1)
