@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 import input_pipeline
-from cnn.experiments import build, initialise
+from cnn.experiments import build, initialise, predict_series
 from cnn.experiments.errors import UserError
 from cnn.experiments.predict_classes import Classes
 from cnn.experiments.predict_masks import Masks
@@ -17,6 +17,8 @@ KINDS = {'classification': Classes, 'segmentation': Masks}
 
 def run(config, workdir: pathlib.Path, flags) -> list[dict[str, Any]]:
     """Reads `--images` (files or folders); returns what `predictions.json` holds, a row for each image."""
+    if config.task == 'forecasting':
+        return predict_series.run(config, workdir)
     if not flags.images:
         raise UserError('--mode=predict needs --images=FILE,FOLDER,...')
     if config.task not in KINDS:

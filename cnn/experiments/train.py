@@ -150,7 +150,7 @@ class Training:
                 m.workdir,
                 self.engine.task({}),
                 score,
-                build.Resized(m.test_images, build.evaluation_transform(config)),
+                build.shown(config, m.test_images),
                 config=m.config,
                 steps=plan.total,
                 wall_seconds=time.perf_counter() - started,

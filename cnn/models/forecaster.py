@@ -85,13 +85,12 @@ class Forecaster(nn.Module):
     def __call__(self, series: jax.Array, train: bool = False) -> tuple[jax.Array, dict[str, jax.Array]]:
         depth = self.depth(series.shape[1])
         x = self._conv(self.width, name='input')(series)
-        endpoints, skips = {'input': x}, jnp.zeros_like(x)
+        endpoints, skips = {'input': x}, []
         for i in range(depth):
             kind = self._gated if self.block == 'gated' else self._tcn
-            x, skip = kind(x, 2**i, f'block{i + 1}', train)
-            endpoints[f'block{i + 1}'], skips = x, skips + skip
-        if self.block == 'gated':
-            x = nn.relu(self._conv(self.width, name='head')(nn.relu(skips)))
+            endpoints[f'block{i + 1}'] = x = kind(x, 2**i, f'block{i + 1}', train, skips)
+        if skips:
+            x = nn.relu(self._conv(self.width, name='head')(nn.relu(sum(skips[1:], skips[0]))))
         # Small at first: the first forecast is then near zero, the last value where the task takes changes from it.
         last = initializers.variance_scaling(0.01, 'fan_in', 'normal')
         every = CausalConv(self.horizon, kernel_init=last, name='forecast')(x.astype(jnp.float32))
@@ -101,18 +100,19 @@ class Forecaster(nn.Module):
     def _conv(self, features: int, kernel_size: int = 1, dilation: int = 1, *, name: str) -> CausalConv:
         return CausalConv(features, kernel_size, dilation, self.weight_norm, self.dtype, name=name)
 
-    def _gated(self, x, dilation, name, train):
+    def _gated(self, x, dilation, name, train, skips):
         y = self._conv(2 * self.width, self.kernel_size, dilation, name=f'{name}_conv')(x)
         signal, gate = jnp.split(y, 2, axis=-1)
         y = self._drop(jnp.tanh(signal) * nn.sigmoid(gate), train)
-        return x + self._conv(self.width, name=f'{name}_residual')(y), self._conv(self.width, name=f'{name}_skip')(y)
+        skips.append(self._conv(self.width, name=f'{name}_skip')(y))
+        return x + self._conv(self.width, name=f'{name}_residual')(y)
 
-    def _tcn(self, x, dilation, name, train):
+    def _tcn(self, x, dilation, name, train, _skips):
         y = x
         for i in (1, 2):
             y = nn.relu(self._conv(self.width, self.kernel_size, dilation, name=f'{name}_conv{i}')(y))
             y = self._drop(y, train)
-        return nn.relu(x + y), 0.0
+        return nn.relu(x + y)
 
     def _drop(self, x, train):
         return nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)(x)
