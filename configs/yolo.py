@@ -59,14 +59,14 @@ def _model(a, small):
 
 
 def _scenes(c):
-    c.epochs = 30.0
+    c.epochs = 15.0
     c.batch_size = 32
     c.optimizer.name = 'adamw'
     c.optimizer.learning_rate = 0.003
     c.optimizer.weight_decay = 0.01
     c.schedule.warmup_epochs = 1.0
-    c.evaluation.every_epochs = 10.0
-    c.checkpoint.every_epochs = 10.0
+    c.evaluation.every_epochs = 5.0
+    c.checkpoint.every_epochs = 5.0
     # Digits are not mirrored; shifts are new scenes.
     c.augmentation.flip = False
     c.augmentation.crop = 'pad'

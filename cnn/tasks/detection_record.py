@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cnn.metrics import detection
+
 
 class Seen(NamedTuple):
     """One image: its place in the data set, its detections, highest score first, and its objects.
@@ -61,8 +63,8 @@ class Detected:
         return sorted(self._images, key=lambda seen: seen.index)
 
     def compute(self) -> dict[str, float]:
-        """`map_50` and `map_coco`, 0 to 1."""
-        return {}
+        """`map_50` and COCO's twelve numbers (metrics/coco_ap.py), 0 to 1; NaN where no object belongs to one."""
+        return detection.scores(self.images(), self._num_classes, eleven_point=self._ap == 'eleven_point')
 
     def table(self) -> dict[str, np.ndarray]:
         """Columns over the images, sorted by `index`: `boxes` float32 `[n, D, 4]` in pixels of the source, `scores`
