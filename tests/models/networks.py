@@ -70,6 +70,9 @@ TINY = {
     'googlenet-torchvision': ('googlenet', SMALL | {'variant': 'torchvision'}, 32),
     'squeezenet': ('squeezenet', SMALL, 28),
     'squeezenet-paper-linear': ('squeezenet', SMALL | {'variant': '1.0', 'stem': 'imagenet', 'relu_last': False}, 48),
+    'zf': ('zf', SMALL, 32),
+    'zf-m': ('zf', SMALL | {'variant': 'M'}, 32),
+    'darknet': ('darknet', SMALL | {'width': 0.05}, 32),
     'densenet-bc': ('densenet', {'depth': 10, 'growth_rate': 4, 'stem': 'cifar'}, 16),
     'densenet-plain': ('densenet', {'depth': 7, 'growth_rate': 4, 'stem': 'cifar', 'bottleneck': False}, 16),
     'densenet-remat-no-norm': (

@@ -21,7 +21,8 @@ OF_IMAGES = [name for name in models.names() if name not in ('fcn', 'forecaster'
 def trained_once(case):
     """The network, its variables, and one training step's logits, endpoints, gradients and statistics."""
     name, sizes, size = TINY[case]
-    module = models.create(name, num_classes=CLASSES, **{'dropout': 0.0} | sizes if name != 'resnet' else sizes)
+    options = sizes if name in ('resnet', 'darknet') else {'dropout': 0.0} | sizes
+    module = models.create(name, num_classes=CLASSES, **options)
     images = jax.random.normal(jax.random.key(1), (2, size, size, 3))
     variables = module.lazy_init(
         {'params': jax.random.key(0)}, jax.ShapeDtypeStruct(images.shape, images.dtype), train=False
@@ -111,7 +112,8 @@ def test_bfloat16_computes_in_bfloat16_beside_float32_parameters(name):
 
 
 def test_networks_are_found_by_name():
-    assert models.names() == ['alexnet', 'densenet', 'fcn', 'forecaster', 'googlenet', 'resnet', 'squeezenet', 'vgg']
+    known = ['alexnet', 'darknet', 'densenet', 'fcn', 'forecaster', 'googlenet', 'resnet', 'squeezenet', 'vgg', 'zf']
+    assert models.names() == known
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,15 @@ TRUNKS = {
     'alexnet-torchvision-large': ('alexnet', {'width': 0.05, 'variant': 'torchvision'}, 227),
     'googlenet-large': ('googlenet', {'width': 0.05}, 97),
     'googlenet-torchvision-large': ('googlenet', {'width': 0.05, 'variant': 'torchvision'}, 97),
+    'zf-large': ('zf', {'width': 0.05}, 97),
+    'zf-m-large': ('zf', {'width': 0.05, 'variant': 'M'}, 97),
+    'darknet-large': ('darknet', {'width': 0.02}, 64),
     'densenet-large': ('densenet', {'growth_rate': 4}, 64),
 }
 # Heads of the networks, which trunks lack.
 CLASSIFIERS = {'resnet': {'fc'}, 'densenet': {'fc'}, 'googlenet': {'fc'}, 'squeezenet': {'conv10'},
-               'vgg': {'fc6', 'fc7', 'fc8'}, 'alexnet': {'fc6', 'fc7', 'fc8'}}  # fmt: skip
+               'vgg': {'fc6', 'fc7', 'fc8'}, 'alexnet': {'fc6', 'fc7', 'fc8'}, 'zf': {'fc6', 'fc7', 'fc8'},
+               'darknet': {'fc'}}  # fmt: skip
 
 
 @pytest.mark.parametrize('case', TRUNKS)
