@@ -35,6 +35,7 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
         wall_seconds=seconds,
         images_per_second=len(source) / seconds,
         bad_examples=pipeline.bad_examples,
+        faulty_examples=report.faulty_examples(pipeline),
     )
 
 

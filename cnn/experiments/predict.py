@@ -6,13 +6,14 @@ from typing import Any
 import input_pipeline
 from cnn.experiments import build, initialise, predict_series
 from cnn.experiments.errors import UserError
+from cnn.experiments.predict_boxes import Boxes
 from cnn.experiments.predict_classes import Classes
 from cnn.experiments.predict_masks import Masks
 from cnn.training import log
 from cnn.training.parallel import Replicas
 
 # By the config's task: what turns an image into a row of `predictions.json`, a picture and a line on the screen.
-KINDS = {'classification': Classes, 'segmentation': Masks}
+KINDS = {'classification': Classes, 'detection': Boxes, 'segmentation': Masks}
 
 
 def run(config, workdir: pathlib.Path, flags) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What a run leaves behind when it is done: `result.json` and the pictures."""
 
+import collections
 import json
 import pathlib
 from typing import Any
@@ -21,6 +22,7 @@ def finish(
     wall_seconds: float,
     images_per_second: float,
     bad_examples: list[Any],
+    faulty_examples: list[Any] | None = None,
     name: str = '',
     pictures: bool = True,
     quiet: bool = False,
@@ -31,6 +33,8 @@ def finish(
     Args:
       scored: what the scorer returned for the final variables.
       source: gives the pictures their images, `image(i)`.
+      faulty_examples: those with boxes that were left out, clipped, or beyond the padding (input_pipeline/targets.py);
+        how many boxes have which fault goes into the result, the list into `faulty_examples.json`.
       name: of the member, where several are trained; its line begins with it.
       pictures: whether to draw them.
       quiet: print no line.
@@ -39,6 +43,9 @@ def finish(
     With several processes the first one writes; the others return the same result.
     """
     metrics, states, collector = scored
+    if faulty_examples:
+        counts = (collections.Counter(faulty.faults) for faulty in faulty_examples)
+        more['faulty_boxes'] = dict(sum(counts, collections.Counter()))
     result = provenance.result(
         config=config.to_dict(),
         seed=config.seed,
@@ -53,6 +60,8 @@ def finish(
         return result
     drawn = task.draw(str(workdir), states, collector, source) if pictures else []
     note_bad_examples(workdir, bad_examples)
+    if faulty_examples:
+        log.write_json(workdir / 'faulty_examples.json', [faulty._asdict() for faulty in faulty_examples])
     if pictures and (workdir / 'metrics.jsonl').is_file():
         curves.draw(curves.read(workdir / 'metrics.jsonl'), str(workdir / 'curves.png'))
         drawn = ['curves.png', *drawn]
@@ -67,6 +76,11 @@ def note_bad_examples(workdir: pathlib.Path, bad_examples: list[Any]) -> None:
     """Writes down what could not be read so far, for a run that goes on from here; of several processes the first."""
     if bad_examples and processes.is_first():
         log.write_json(workdir / 'bad_examples.json', [bad._asdict() for bad in bad_examples])
+
+
+def faulty_examples(*pipelines: Any) -> list[Any]:
+    """What pipelines met so far whose objects have faults; those that bring no boxes have none."""
+    return [faulty for pipeline in pipelines for faulty in getattr(pipeline, 'faulty_examples', ())]
 
 
 def known_bad_examples(workdir: pathlib.Path) -> list[BadExample]:

@@ -156,6 +156,7 @@ class Training:
                 wall_seconds=time.perf_counter() - started,
                 images_per_second=speed,
                 bad_examples=[*self.pipeline.bad_examples, *self.evaluation.bad_examples],
+                faulty_examples=report.faulty_examples(self.pipeline, self.evaluation),
                 name=m.name,
                 pictures=self.pictures,
                 quiet=self.quiet,

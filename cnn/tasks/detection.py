@@ -8,6 +8,7 @@ the network's input, H x W: `boxes` float32 `[B, N, 4]` x0, y0, x1, y1 (zeros fo
 A detector is a subclass: it defines `losses` and `detect`, and `init` where the network takes more than images.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ from cnn.tasks.detection_record import Detected
 
 # Average precision of PASCAL VOC: area under the curve (2010 on) or its mean at eleven recalls (2007).
 AP_KINDS = ('area', 'eleven_point')
+# Images in a picture, and the least score drawn there.
+DRAWN, DRAWN_SCORE = 8, 0.3
 
 
 class Scene(NamedTuple):
@@ -232,8 +235,27 @@ class Detection:
         return Detected(self.num_classes, ap=self.ap)
 
     def draw(self, folder: str, states: dict[str, Any], collector: Detected, source: Any) -> list[str]:
-        """Pictures."""
-        return []
+        """Writes `precision_recall.png`, `errors.png` (kinds of mistakes) and, with a source, `detections.png`: the
+        first images, their objects beside what was found.
+
+        Args:
+          source: gives `image(index)`, uint8 `[H, W, 3]`, as the network sees it; or None.
+
+        Returns:
+          The names of the files written.
+        """
+        from cnn.plots import detection, error_split, precision_recall, text
+
+        names = text.without_wordnet(self.class_names) or tuple(str(i) for i in range(self.num_classes))
+        curves, values = collector.curves()
+        precision_recall.draw(curves, values, names, os.path.join(folder, 'precision_recall.png'))
+        error_split.draw({'all classes': collector.errors(names)}, os.path.join(folder, 'errors.png'))
+        if source is None:
+            return ['precision_recall.png', 'errors.png']
+        rows, file = collector.drawn(DRAWN), 'detections.png'
+        path = os.path.join(folder, file)
+        detection.draw_pairs(rows, source.image, names, path, title='The first images', least=DRAWN_SCORE)
+        return ['precision_recall.png', 'errors.png', file]
 
 
 def clip_to_window(boxes: jax.Array, window: jax.Array) -> jax.Array:

@@ -1,10 +1,11 @@
 """What one evaluation of detection leaves on the host: every image's detections and objects."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cnn.metrics import detection
+from cnn.metrics import detection, hoiem, voc_ap
 
 
 class Seen(NamedTuple):
@@ -24,6 +25,20 @@ class Seen(NamedTuple):
     crowd: np.ndarray
     input_boxes: np.ndarray
     input_truth: np.ndarray
+
+
+class Drawn(NamedTuple):
+    """One image for a picture: boxes in pixels of the network's input, and voc_ap.judge's verdict on each detection."""
+
+    index: int
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    truth: np.ndarray
+    truth_labels: np.ndarray
+    difficult: np.ndarray
+    crowd: np.ndarray
+    verdicts: np.ndarray
 
 
 class Detected:
@@ -65,6 +80,24 @@ class Detected:
     def compute(self) -> dict[str, float]:
         """`map_50` and COCO's twelve numbers (metrics/coco_ap.py), 0 to 1; NaN where no object belongs to one."""
         return detection.scores(self.images(), self._num_classes, eleven_point=self._ap == 'eleven_point')
+
+    def curves(self) -> tuple[list[voc_ap.Curve], np.ndarray]:
+        """Precision and recall of each class at an overlap of one half, and its average precision, `[C]`."""
+        found = voc_ap.curves(self.images(), self._num_classes)
+        eleven_point = self._ap == 'eleven_point'
+        return found, np.array([voc_ap.average_precision(curve, eleven_point=eleven_point) for curve in found])
+
+    def errors(self, names: Sequence[str]) -> dict[str, float]:
+        """The share of each kind of mistake (metrics/hoiem.py); which classes are similar, names say."""
+        similar = hoiem.similarity(names)
+        return hoiem.shares(hoiem.error_split(self.images(), self._num_classes, similar=similar))
+
+    def drawn(self, count: int) -> list[Drawn]:
+        """The first images, as the network sees them."""
+        return [
+            Drawn(seen.index, seen.input_boxes, *seen[2:4], seen.input_truth, *seen[5:8], voc_ap.judge(seen))
+            for seen in self.images()[:count]
+        ]
 
     def table(self) -> dict[str, np.ndarray]:
         """Columns over the images, sorted by `index`: `boxes` float32 `[n, D, 4]` in pixels of the source, `scores`
