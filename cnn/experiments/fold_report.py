@@ -96,7 +96,7 @@ class FoldReport:
         writer.writerow(['id', 'fold', 'seed', *columns])
         for fold, part, table in tables:
             for row in range(len(table['index'])):
-                own = [table[name][row] for name in columns]
+                own = [_cell(table[name][row]) for name in columns]
                 writer.writerow([self.ids[int(table['index'][row])], fold.name, part.config.seed, *own])
         log.write_text(self.workdir / 'predictions.csv', text.getvalue())
         if not {'label', 'prediction'} <= set(columns):
@@ -123,6 +123,11 @@ class FoldReport:
         print(document['leakage'])
         print(document['near_duplicates']['statement'])
         print(f'{self.workdir}: folds.json, result.json, predictions.csv, ledger.json, folds.png')
+
+
+def _cell(value: Any) -> Any:
+    """What a column of `predictions.csv` holds of an example; of several numbers (boxes) JSON."""
+    return json.dumps(value.tolist()) if np.ndim(value) else value
 
 
 def _mean(values: Sequence[float | None]) -> float:
