@@ -93,3 +93,12 @@ def test_smoothing_the_targets_or_the_loss_is_the_same():
 
 def test_empty_batch():
     assert cross_entropy(np.zeros((0, 3), np.float32), np.zeros(0, np.int32)).shape == (0,)
+
+
+def test_smooth_l1_is_a_square_within_one_over_sigma_squared_and_a_line_beyond():
+    x = np.float32([0, 0.05, -0.1, 1 / 9, 0.5, -2])
+    # By hand, for sigma = 3: 4.5 x^2 up to 1/9, where both pieces are 1/18, then |x| - 1/18.
+    np.testing.assert_allclose(
+        losses.smooth_l1(x, sigma=3.0), [0, 0.01125, 0.045, 1 / 18, 0.5 - 1 / 18, 2 - 1 / 18], rtol=1e-6
+    )
+    np.testing.assert_allclose(losses.smooth_l1(x), [0, 0.00125, 0.005, 1 / 162, 0.125, 1.5], rtol=1e-6)
