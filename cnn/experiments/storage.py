@@ -23,6 +23,8 @@ from cnn.experiments.errors import RunFailed, UserError
 
 _log = logging.getLogger(__name__)
 JOURNAL = 'journal.log'
+# A database that stopped answering, as Optuna raises it.
+ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError)
 # Two workers that start together both want to make a new database's tables; the slower one tries again.
 _TRIES = 6
 

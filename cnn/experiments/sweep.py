@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import optuna
-import sqlalchemy
 from ml_collections import config_flags
 
 from cnn.experiments import build, grid, group, search_space, settings, storage, sweep_folds, train
@@ -85,10 +84,10 @@ class Sweep:
         except group.Stopped:
             print(f'{self.workdir}: stopped; the same command goes on from there')
             return {}
-        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
+        except storage.ERRORS as error:
             raise RunFailed(f'the storage failed: {storage.first_line(error)}; the same command goes on') from error
         finally:
-            with contextlib.suppress(optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError):
+            with contextlib.suppress(*storage.ERRORS):
                 self.trials.release()
 
     def _work(self, report: SweepReport) -> None:

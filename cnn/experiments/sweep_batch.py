@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn.experiments import grid, group, settings, train
+from cnn.experiments import grid, group, settings, storage, train
 from cnn.experiments.engine import TRACED
 from cnn.experiments.errors import UserError
 from cnn.experiments.trials import Slot
@@ -51,7 +51,7 @@ class Batch:
                     self._ended(slot, self.trials.withdraw(slot, str(error)), 'withdrawn')
                 raise
             except Exception as error:
-                if not isinstance(error, group.Stopped):
+                if not isinstance(error, (group.Stopped, *storage.ERRORS)):
                     for slot in self._alive():
                         self._fail(slot, f'{type(error).__name__}: {error}')
                 raise

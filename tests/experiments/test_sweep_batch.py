@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from cnn.experiments import group, sweep_batch
+from cnn.experiments import group, storage, sweep_batch
 from cnn.experiments.errors import RunFailed, UserError
 from configs import resnet
 from input_pipeline.folds import Fold
@@ -196,3 +196,23 @@ def test_a_folder_in_use_is_left_alone(tmp_path, monkeypatch):
         _, lines = run(tmp_path, monkeypatch, training, slots=batch, one=one)
     assert training.calls == []
     assert 'is in use by process' in lines[0]
+
+
+CRASHES = [(group.Stopped(), TrialState.RUNNING), (storage.ERRORS[0]('away'), TrialState.RUNNING),
+           (KeyError('mine'), TrialState.FAIL)]  # fmt: skip
+
+
+@pytest.mark.parametrize(('error', 'state'), CRASHES)
+def test_a_crash_fails_its_trials_and_a_stop_or_a_database_that_is_away_does_not(tmp_path, monkeypatch, error, state):
+    """Else the next worker would crash of the same trial for ever, or the trial of an innocent one would be lost."""
+    training = Training()
+
+    def crash(*_, **__):
+        raise error
+
+    training.run = crash
+    with pytest.raises(type(error)):
+        run(tmp_path, monkeypatch, training)
+    (t,) = trials_of(test_trials.worker(tmp_path))
+    assert t.state == state
+    assert ('error' in t.user_attrs) == (state == TrialState.FAIL)
