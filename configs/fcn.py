@@ -45,7 +45,7 @@ def get_config(arg: str = ''):
 
 
 def _model(a, small):
-    trunk = a.trunk or ('resnet' if small else 'vgg')
+    trunk = a.trunk or 'vgg'
     model = {'name': 'fcn', 'trunk': trunk, 'variant': a.variant, 'depth': a.depth, 'trunk_variant': '',
              'stem': 'imagenet', 'width': 0.0, 'norm': '', 'output_stride': 0, 'head': '', 'head_size': 0, 'hidden': 0,
              'alignment': 'exact', 'upsampling': 'fixed', 'skip_scales': (), 'auxiliary': False,
@@ -54,18 +54,20 @@ def _model(a, small):
         model['depth'] = 18 if small else 50
     if small:
         model['width'] = 24.0 if trunk == 'resnet' else 0.25
-        model['norm'] = 'batch' if trunk == 'vgg' else ''
+        if trunk == 'vgg':
+            model.update({'trunk_variant': '11', 'norm': 'batch', 'hidden': 256})
     return model
 
 
 def _scenes(c):
-    c.epochs = 14.0
+    c.epochs = 22.0
     c.batch_size = 32
-    c.optimizer.learning_rate = 0.1
-    c.optimizer.weight_decay = 5e-4
+    c.optimizer.name = 'adamw'
+    c.optimizer.learning_rate = 0.004
+    c.optimizer.weight_decay = 0.05
     c.schedule.warmup_epochs = 1.0
-    c.evaluation.every_epochs = 7.0
-    c.checkpoint.every_epochs = 7.0
+    c.evaluation.every_epochs = 11.0
+    c.checkpoint.every_epochs = 5.5
     # Digits are not mirrored; shifts are new scenes.
     c.augmentation.flip = False
     c.augmentation.crop = 'pad'

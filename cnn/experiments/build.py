@@ -267,15 +267,15 @@ def evaluation_transform(config):
 def _canvas(config, training: bool = False):
     """Whole images in a rectangle of one size, so that nothing is compiled anew for each."""
     if config.task == 'detection':
-        return detectors.canvas(config, _mean_pixel(config), training)
+        return detectors.canvas(config, mean_pixel(config), training)
     c = config.canvas
     size = (c.height or config.image_size, c.width or config.image_size)
     return {'letterbox': canvas.Letterbox, 'pixels': canvas.PadOrCrop, 'stretch': canvas.Stretch}[c.fit](
-        size, fill=_mean_pixel(config)
+        size, fill=mean_pixel(config)
     )
 
 
-def _mean_pixel(config) -> tuple[int, int, int]:
+def mean_pixel(config) -> tuple[int, int, int]:
     """The pixel that is zero, but for rounding, once it is normalised."""
     info = datasets.info('imagenet2012' if datasets.is_path(config.dataset) else config.dataset)
     return tuple(round(255 * channel) for channel in statistics(config, info, {})[0])

@@ -24,6 +24,7 @@ MODES = {
     'sweep': 'sweep',
     'summarize': 'summarize',
     'prepare': 'prepare',
+    'localize': 'localize',
 }
 
 

@@ -8,14 +8,14 @@ import pytest
 
 from cnn.experiments import build, settings
 from configs import common
-from input_pipeline import datasets
+from input_pipeline import datasets, placement
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = sorted(p.stem for p in (ROOT / 'configs').glob('*.py') if p.stem not in ('__init__', 'common'))
 CONTRACT = ('seed', 'dataset', 'image_size', 'batch_size', 'epochs', 'precision', 'init_from', 'model', 'optimizer',
             'schedule', 'augmentation', 'evaluation', 'checkpoint', 'folds')  # fmt: skip
 # The data sets of those that do not learn classes of images.
-OWN = {'forecast': ('fertility',)}
+OWN = {'forecast': ('fertility',), 'fcn': ('digit_scenes', 'oxford_iiit_pet')}
 
 
 def config_of(name, arg=''):
@@ -40,8 +40,12 @@ def test_it_builds_and_traces(name, dataset):
     variables = jax.eval_shape(task.init, jax.random.key(0), batch)
     output = jax.eval_shape(task.loss, variables, batch, jax.random.key(0))
     assert output.total.shape == ()
-    size = build.evaluation_transform(config).image_size
+    size = max(placement.sides(build.evaluation_transform(config).image_size))
     said = jax.eval_shape(task.predict, variables, task.dummy_batch(size))
+    if config.task == 'segmentation':
+        assert said['segmentation'].shape == (1, size, size)
+        assert said['confusions'].shape == (1, *(len(info.mask_names),) * 2)
+        return
     assert said['forecast' if config.task == 'forecasting' else 'logits'].shape == (1, info.num_classes)
 
 
