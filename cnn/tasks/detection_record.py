@@ -7,6 +7,8 @@ import numpy as np
 
 from cnn.metrics import detection, hoiem, voc_ap
 
+SCORES = ('map_50', 'map_coco', 'map_coco_75', 'mar_coco_100')
+
 
 class Seen(NamedTuple):
     """One image: its place in the data set, its detections, highest score first, and its objects.
@@ -78,8 +80,12 @@ class Detected:
         return sorted(self._images, key=lambda seen: seen.index)
 
     def compute(self) -> dict[str, float]:
-        """`map_50` and COCO's twelve numbers (metrics/coco_ap.py), 0 to 1; NaN where no object belongs to one."""
-        return detection.scores(self.images(), self._num_classes, eleven_point=self._ap == 'eleven_point')
+        """`map_50` and, by COCO's rule, `map_coco` (overlaps of 0.5 to 0.95), `map_coco_75` and `mar_coco_100`, 0 to 1.
+
+        COCO's others are left out: they are NaN where no object is of their size, and folds must have the same numbers.
+        """
+        found = detection.scores(self.images(), self._num_classes, eleven_point=self._ap == 'eleven_point')
+        return {name: found[name] for name in SCORES}
 
     def curves(self) -> tuple[list[voc_ap.Curve], np.ndarray]:
         """Precision and recall of each class at an overlap of one half, and its average precision, `[C]`."""
