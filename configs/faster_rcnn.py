@@ -9,7 +9,8 @@
 
 Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), variant (L, ZF, M, S, C4, small),
 trunk (any network), depth, from (a classifier's weights or workdir), image_size, preset=tiny. All losses are trained
-at once (approximate joint training). Expected: TO BE MEASURED
+at once (approximate joint training). Expected on digit_scenes: map_50 0.968 on the 500 test scenes, 0.744 by COCO's
+rule (one seed, 20 epochs; 669 s on two cores that several other runs shared).
 """
 
 from ml_collections import ConfigDict
@@ -71,21 +72,21 @@ def region_detector(a: ConfigDict, small: bool, name: str) -> ConfigDict:
     c.init_from = a['from']
     c.replace_head = bool(a['from'])
     if small:
-        _scenes(c)
+        _scenes(c, name)
     else:
         _photographs(c, a, name)
     return c
 
 
-def _scenes(c):
-    c.epochs = 20.0
+def _scenes(c, name):
+    c.epochs = 20.0 if name == 'faster_rcnn' else 12.0
     c.batch_size = 16
     c.optimizer.name = 'adamw'
     c.optimizer.learning_rate = 0.002
     c.optimizer.weight_decay = 0.01
     c.schedule.warmup_epochs = 1.0
-    c.evaluation.every_epochs = 10.0
-    c.checkpoint.every_epochs = 10.0
+    c.evaluation.every_epochs = c.epochs / 2
+    c.checkpoint.every_epochs = c.epochs / 2
     # Digits are not mirrored; shifts are new scenes.
     c.augmentation.flip = False
     c.augmentation.crop = 'pad'

@@ -11,7 +11,7 @@ from cnn.ops import boxes as boxes_ops
 from cnn.ops import keys
 from cnn.ops.detections import Detections
 from cnn.tasks import proposals, regions
-from cnn.tasks.base import Variables
+from cnn.tasks.base import Batch, Variables
 from cnn.tasks.detection import Detection, Scene
 from cnn.tasks.faster_rcnn import recall
 from cnn.tasks.proposals import Proposals
@@ -47,6 +47,10 @@ class FastRCNN(Detection):
         if scene.proposals is None:
             return self.provider(scene)
         return Proposals(scene.proposals, boxes_ops.area(scene.proposals) > 0)
+
+    def propose(self, variables: Variables, batch: Batch) -> Proposals:
+        """The proposals that raw images are judged by, in pixels of the input."""
+        return self.proposals(self.scene(batch))
 
     def losses(
         self, variables: Variables, scene: Scene, key: jax.Array

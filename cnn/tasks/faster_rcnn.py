@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from cnn.ops import keys
 from cnn.ops.detections import Detections
 from cnn.tasks import proposals, regions
-from cnn.tasks.base import Variables
+from cnn.tasks.base import Batch, Variables
 from cnn.tasks.detection import Detection, Scene
 
 
@@ -49,6 +49,17 @@ class FasterRCNN(Detection):
         of_class, of_box = regions.losses(logits, deltas, chosen['regions'], self.roi)
         parts = {'objectness': objectness, 'rpn_box': rpn_box, 'class': of_class, 'box': of_box}
         return parts, {'proposal_recall': recall(chosen['found'], scene)}, updates
+
+    def propose(self, variables: Variables, batch: Batch) -> proposals.Proposals:
+        """The proposals that raw images are judged by, highest score first, in pixels of the input."""
+        scene, chosen = self.scene(batch), {}
+
+        def choose(judged):
+            chosen['found'] = proposals.propose(judged, scene.window, self.rpn, train=False)
+            return chosen['found'].boxes
+
+        self.apply(variables, scene, choose)
+        return chosen['found']
 
     def detect(self, variables: Variables, scene: Scene) -> Detections:
         """The head on the best proposals."""

@@ -112,7 +112,8 @@ def test_images_count_once_whatever_stands_beside_them(name):
 def test_predictions_lie_in_the_image_from_the_highest_score_down(name):
     variables, _ = compiled(name)
     placement = np.float32([[0.5, 0.5, 4, 2, 60, 80]] * 4)
-    said = jax.jit(task_of(name).predict)(variables, dict(SCENES) | {'placement': placement})
+    batch, task = dict(SCENES) | {'placement': placement}, task_of(name)
+    said, proposed = jax.jit(lambda v, b: (task.predict(v, b), task.propose(v, b)))(variables, batch)
     boxes, scores, labels = (np.asarray(said[key]) for key in ('boxes', 'scores', 'labels'))
     assert boxes.shape == (4, 6, 4)
     assert (np.diff(scores, axis=1) <= 0).all()
@@ -123,6 +124,10 @@ def test_predictions_lie_in_the_image_from_the_highest_score_down(name):
     low, high = boxes[real][:, :2], boxes[real][:, 2:]
     assert (low >= [2, 4]).all()
     assert (high <= [42, 34]).all()
+    lowest, highest = (np.asarray(proposed.boxes)[np.asarray(proposed.valid)][:, i : i + 2] for i in (0, 2))
+    assert (lowest >= [2, 4]).all()
+    assert (highest <= [42, 34]).all()
+    assert proposed.valid.any(1).all()
     np.testing.assert_allclose(said['source_boxes'][real], (boxes[real] - [2, 4, 2, 4]) * 2, atol=1e-4)
 
 
