@@ -92,6 +92,7 @@ class Batch:
             at_once=self.config.folds.at_once,
             tolerant=True,
             pictures=False,
+            quiet=True,
             scored=self._scored,
             failed=self._failed,
             cache=sweep.cache,
