@@ -61,7 +61,7 @@ def cut(features, rectangle, grid):
     return values, cells
 
 
-@pytest.mark.parametrize('grids', [((3, 2),), ((6, 6), (3, 3), (2, 2), (1, 1)), ((1, 1), (4, 4))])
+@pytest.mark.parametrize('grids', [((3, 2),), ((1, 1), (4, 4), (2, 2))])
 def test_maxima_of_any_rectangle(grids):
     rng = np.random.default_rng(0)
     # Few different values, so that most bins have several largest cells.
@@ -94,11 +94,10 @@ def test_pooling_by_hand():
     # Cells numbered from 0, six to a row. The box covers cells round(0.5) = 1 to round(3.5) = 4 in both directions:
     # halves go away from zero. Bins of four cells in three: rows 1-2, 2-3, 3-4.
     features = np.arange(36, dtype=np.float32).reshape(1, 6, 6, 1)
-    pooled = roi_pool(features, np.float32([[[1, 1, 7, 7]]]), size=(3, 3), scale=0.5)
+    pooled = roi_pool(features, np.float32([[[1, 1, 7, 7], [-1, -1, 4, 4]]]), size=(3, 3), scale=0.5)
     np.testing.assert_array_equal(pooled[0, 0, :, :, 0], [[14, 15, 16], [20, 21, 22], [26, 27, 28]])
-    # -0.5 rounds to -1: bins of the four cells -1 to 2 in two: -1-0 and 1-2, the first cut to cell 0.
-    pooled = roi_pool(features, np.float32([[[-1, -1, 4, 4]]]), size=(2, 2), scale=0.5)
-    np.testing.assert_array_equal(pooled[0, 0, :, :, 0], [[0, 2], [12, 14]])
+    # -0.5 rounds to -1: the four cells -1 to 2 in bins -1-0, 0-1, 1-2, of which the first is cut to cell 0.
+    np.testing.assert_array_equal(pooled[0, 1, :, :, 0], [[0, 1, 2], [6, 7, 8], [12, 13, 14]])
 
 
 def test_align_of_a_plane_is_the_plane_at_the_bins_centres():
@@ -113,15 +112,6 @@ def test_align_of_a_plane_is_the_plane_at_the_bins_centres():
             column = (x0 + (np.arange(2) + 0.5) * (x1 - x0) / 2 - 2) / 4
             row = (y0 + (np.arange(4) + 0.5) * (y1 - y0) / 4 - 2) / 4
             np.testing.assert_allclose(aligned[0, n, :, :, 0], column + 10 * row[:, None], rtol=1e-5)
-
-
-def test_align_is_linear_and_its_gradient_the_adjoint():
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(2, 7, 9, 4)).astype(np.float32), rng.normal(size=(*BOXES.shape[:2], *SIZE, 4))
-    for ratio in (2, 0):
-        value, pull = jax.vjp(lambda x, r=ratio: roi_align(x, BOXES, size=SIZE, scale=SCALE, sampling_ratio=r), x)
-        (adjoint,) = pull(jnp.float32(y))
-        np.testing.assert_allclose((np.asarray(value) * y).sum(), (x * np.asarray(adjoint)).sum(), rtol=1e-4)
 
 
 def test_pyramid_takes_the_cells_centred_inside_the_box():
