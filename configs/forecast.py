@@ -50,6 +50,7 @@ def get_config(arg: str = ''):
     if a.preset == 'tiny':
         common.tiny(c)
         c.steps, c.series.subjects, c.folds.subjects, c.folds.count = 20, 8, 4, 1
+        c.folds.grid = ''
     return c
 
 

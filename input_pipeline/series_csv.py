@@ -166,9 +166,9 @@ def _check_spacing(path: str, lines: Sequence[_Line], clock: np.ndarray, places)
     steps, counts = np.unique(moved, return_counts=True)
     step = steps[counts.argmax()]
     if clock.dtype.kind == 'f':
-        # Decimal numbers such as 2001.08 are no exact multiples: the median of nearly equal steps.
-        step = np.median(moved)
-        wrong = np.abs(moved - step) > 0.1 * step
+        # Twelfths of a year written as 2001.08 are rounded: nearly equal steps, while a gap is a whole step at least.
+        step = float(f'{np.median(moved):.3g}')
+        wrong = np.abs(moved - step) > 0.3 * step
     else:
         wrong = moved != step
     if wrong.any():
