@@ -15,7 +15,9 @@ NAMES = sorted(p.stem for p in (ROOT / 'configs').glob('*.py') if p.stem not in 
 CONTRACT = ('seed', 'dataset', 'image_size', 'batch_size', 'epochs', 'precision', 'init_from', 'model', 'optimizer',
             'schedule', 'augmentation', 'evaluation', 'checkpoint', 'folds')  # fmt: skip
 # The data sets of those that do not learn classes of images.
-OWN = {'forecast': ('fertility',), 'fcn': ('digit_scenes', 'oxford_iiit_pet')}
+DETECTORS = ('fast_rcnn', 'faster_rcnn', 'yolo')
+OWN = {'forecast': ('fertility',), 'fcn': ('digit_scenes', 'oxford_iiit_pet'),
+       **dict.fromkeys(DETECTORS, ('digit_scenes', 'voc/2007'))}  # fmt: skip
 
 
 def config_of(name, arg=''):
@@ -45,6 +47,12 @@ def test_it_builds_and_traces(name, dataset):
     if config.task == 'segmentation':
         assert said['segmentation'].shape == (1, size, size)
         assert said['confusions'].shape == (1, *(len(info.mask_names),) * 2)
+        return
+    if config.task == 'detection':
+        most = config.detection.max_detections
+        assert {name: said[name].shape for name in ('boxes', 'scores', 'labels')} == {
+            'boxes': (1, most, 4), 'scores': (1, most), 'labels': (1, most),
+        }  # fmt: skip
         return
     assert said['forecast' if config.task == 'forecasting' else 'logits'].shape == (1, info.num_classes)
 
