@@ -45,6 +45,11 @@ def field(config, path: str):
 
 def check(config) -> None:
     """Raises a UserError for the first value that is out of range, unknown or contradictory."""
+    for path in (*_CHOICES, *_POSITIVE, *_NOT_NEGATIVE, *_FRACTIONS):
+        try:
+            field(config, path)
+        except (KeyError, AttributeError):
+            raise UserError(f'the config has no field {path}: it was written for another version; add it') from None
     for path, choices in _CHOICES.items():
         value = field(config, path)
         if value not in choices:

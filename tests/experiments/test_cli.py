@@ -64,7 +64,7 @@ MISTAKES = {
     (RESNET, '--mode=predict', '--images=nobody.jpg'): 'no such image: nobody.jpg',
     (RESNET, '--mode=evaluate'): 'holds no checkpoint; train there first, or set config.init_from',
     (RESNET, '--config.evaluation.resize=20'): 'config.evaluation.resize=20 is smaller than config.image_size=28',
-    (RESNET, '--config.input.mode=resident', '--config.augmentation.crop=random_resized'): 'use streaming',
+    (RESNET, '--config.input.mode=resident', '--config.input.resident_bytes=1000'): 'use streaming',
 }
 
 
