@@ -79,8 +79,9 @@ def note_bad_examples(workdir: pathlib.Path, bad_examples: list[Any]) -> None:
 
 
 def faulty_examples(*pipelines: Any) -> list[Any]:
-    """What pipelines met so far whose objects have faults; those that bring no boxes have none."""
-    return [faulty for pipeline in pipelines for faulty in getattr(pipeline, 'faulty_examples', ())]
+    """The examples, each once, that pipelines met so far whose objects have faults; without boxes there are none."""
+    found = {f.id: f for pipeline in pipelines for f in getattr(pipeline, 'faulty_examples', ())}
+    return list(found.values())
 
 
 def known_bad_examples(workdir: pathlib.Path) -> list[BadExample]:
