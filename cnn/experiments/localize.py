@@ -115,7 +115,7 @@ def _one(finder: Finder, source, index: int, names):
     example = source.read(index)
     image = decode.decode(example['image'])
     height, width = image.shape[:2]
-    truth = np.asarray(example['boxes'], np.float64).reshape(-1, 4) * [width, height] * 2
+    truth = np.asarray(example['boxes'], np.float64).reshape(-1, 4) * np.array([width, height] * 2)
     maps, place = finder.maps(image)
     label, guess = int(example['label']), int(maps.mean((0, 1)).argmax())
     found = {c: to_source(localize.find(maps[..., c]), place) for c in {label, guess}}
