@@ -1,12 +1,15 @@
 """Fully convolutional networks (Long, Shelhamer, Darrell 2015, arXiv:1411.4038) on any set with masks.
 
   python main.py --config=configs/fcn.py                              FCN-8s on digit_scenes
-  python main.py --config=configs/fcn.py:variant=32s                  without skips; also 16s
+  python main.py --config=configs/fcn.py:variant=32s                  without skips
+  python main.py --config=configs/fcn.py:variant=16s,from=runs/fcn_variant=32s      the next stage, from the coarser one
   python main.py --config=configs/fcn.py:dataset=masks:street         images/ and masks/ of yours, VGG-16
   python main.py --config=configs/fcn.py:dataset=oxford_iiit_pet,trunk=resnet,from=resnet50.pth
 
 Arguments: dataset, trunk (vgg, resnet, googlenet, densenet, alexnet, squeezenet), depth, variant (32s, 16s, 8s), from
-(a classifier's weights, or the workdir of a coarser stage), image_size, preset=tiny. Expected: TO BE MEASURED
+(a classifier's weights, or the workdir of a coarser stage), image_size, preset=tiny. Expected: mean IU 81.7 %, pixel
+accuracy 98.0 % on the 500 test scenes (one seed). Nobody has trained on photographs with this code yet: their recipe is
+a beginning, not a measured one.
 """
 
 from ml_collections import ConfigDict

@@ -39,7 +39,7 @@ def draw(image: np.ndarray, maps: Sequence[ClassMap], path: str, *, title: str =
     image = np.asarray(image)
     across = float(np.clip(_HEIGHT * image.shape[1] / image.shape[0], 0.4 * _HEIGHT, 1.7 * _HEIGHT))
     count = 1 + len(maps)
-    with figure(path, count * (across + 0.15) + 0.2, _HEIGHT + 0.55) as canvas:
+    with figure(path, count * (across + 0.15) + 0.2, _HEIGHT + 0.8) as canvas:
         axes = np.atleast_1d(canvas.subplots(1, count))
         _photograph(axes[0], image)
         _boxes(axes[0], truth, BLUE, 2.0)
