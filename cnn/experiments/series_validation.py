@@ -25,6 +25,8 @@ from input_pipeline import folds as splitting
 NAMES = {'regular': 'network, own past (regular)', 'population_informed': 'network, all subjects (population-informed)'}
 # Members that train together where `folds.at_once` leaves it open.
 AT_ONCE = 192
+# Fields of the section that other folds have and these do not.
+USUAL = {'inner': 0, 'repeats': 1, 'groups': '', 'file': '', 'final': False}
 LESS_IS_BETTER = ('loss', 'mae', 'rmse', 'mase')
 
 
@@ -43,6 +45,9 @@ class SeriesValidation:
 
     def __init__(self, config, workdir: pathlib.Path):
         self.config, self.workdir = config, workdir
+        for name, usual in USUAL.items():
+            if config.folds[name] != usual:
+                raise UserError(f'config.folds.{name} is not for series: leave it at {usual!r}')
         self.source = build.source(config, 'all')
         self.settings = grid.settings_of(config, config.folds.grid)
         kinds = series_folds.schemes(config)

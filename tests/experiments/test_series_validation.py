@@ -160,6 +160,7 @@ def test_training_that_reaches_into_the_test_is_an_error(own):
         ({'test_size': 1}, 'no example lies in the test windows, which have 1 values at most; it takes 2'),
         ({'division': 'second_half'}, None),
         ({'window': 'roling'}, "unknown window 'roling'"),
+        ({'final': True}, 'config.folds.final is not for series: leave it at False'),
     ],
 )
 def test_folds_that_cannot_be_made_are_one_line(own, tmp_path, folds, message):
