@@ -6,11 +6,11 @@
   python main.py --config=configs/yolo.py:dataset=coco:photos,trunk=resnet,depth=18,from=resnet18.pth
                                                                               your own boxes, on a pretrained trunk
 
-Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), variant (paper, fast, tiny, local,
-small), trunk (any network), depth, from (a classifier's weights or workdir: configs/darknet.py pretrains the paper's),
-image_size, preset=tiny. Expected on digit_scenes: map_50 0.886, map_coco 0.455 on the 500 test scenes (seed 0), after
-15 epochs on two CPU cores; on VOC 2007 the paper's 63.4 % (fast: 52.7 %), which it reaches with the 2012 images besides
-and which nobody has run with this code yet.
+Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), variant (paper, fast, tiny,
+local, small), trunk (any network), depth, from (a classifier's weights or workdir: configs/darknet.py pretrains the
+paper's), image_size, preset=tiny. Expected on digit_scenes: map_50 0.886, map_coco 0.455 on the 500 test scenes (seed
+0), after 15 epochs on two CPU cores; on VOC 2007 the paper's 63.4 % (fast: 52.7 %), which it reaches with the 2012
+images besides, and which nobody has run with this code yet.
 """
 
 from configs import common
