@@ -15,7 +15,7 @@ import numpy as np
 from cnn.metrics.voc_ap import HIT, IGNORED, Image, count_objects, judge, overlaps
 
 KINDS = ('correct', 'localisation', 'similar', 'other', 'background')
-# Of PASCAL VOC's classes: vehicles, animals with people, furniture, and what flies.
+# Of PASCAL VOC's classes, as Hoiem et al. have them: vehicles, animals with people, furniture, and what flies.
 VOC_GROUPS = (
     ('aeroplane', 'bicycle', 'boat', 'bus', 'car', 'motorbike', 'train'),
     ('bird', 'cat', 'cow', 'dog', 'horse', 'person', 'sheep'),
