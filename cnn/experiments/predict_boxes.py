@@ -10,8 +10,7 @@ from cnn.plots import detection as plots
 from cnn.plots import text
 from input_pipeline import placement as placements
 
-# Detections below this score are in `predictions.json` but not in the picture; classes named on the screen.
-DRAWN = 0.3
+# Detections named on the screen.
 NAMED = 4
 
 
@@ -26,6 +25,8 @@ class Boxes:
         self._names = text.without_wordnet(info.class_names) or tuple(str(i) for i in range(info.num_classes))
         height, width = placements.sides(self._transform.image_size)
         self._blank = {**task.dummy_batch(1), 'image': np.zeros((1, height, width, 3), np.uint8)}
+        # Detections below this score are in `predictions.json`, but not in the picture.
+        self._least = task.drawn_score
         self._predict = jax.jit(task.predict)
 
     def detections(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,7 +45,7 @@ class Boxes:
         the upright image.
         """
         boxes, scores, labels = self.detections(image)
-        plots.draw(image, boxes, scores, labels, self._names, picture, title=title, least=DRAWN)
+        plots.draw(image, boxes, scores, labels, self._names, picture, title=title, least=self._least)
         found = [
             {
                 'class': self._names[label],
@@ -54,6 +55,6 @@ class Boxes:
             }
             for box, score, label in zip(boxes, scores, labels, strict=True)
         ]
-        said = [f'{one["class"]} {one["score"]:.2f}' for one in found if one['score'] >= DRAWN]
+        said = [f'{one["class"]} {one["score"]:.2f}' for one in found if one['score'] >= self._least]
         more = f' and {len(said) - NAMED} more' if len(said) > NAMED else ''
-        return {'detections': found}, (', '.join(said[:NAMED]) + more) or f'nothing scores {DRAWN:g} or more'
+        return {'detections': found}, (', '.join(said[:NAMED]) + more) or f'nothing scores {self._least:g} or more'

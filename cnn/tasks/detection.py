@@ -27,8 +27,8 @@ from cnn.tasks.detection_record import Detected
 
 # Average precision of PASCAL VOC: area under the curve (2010 on) or its mean at eleven recalls (2007).
 AP_KINDS = ('area', 'eleven_point')
-# Images in a picture, and the least score drawn there.
-DRAWN, DRAWN_SCORE = 8, 0.3
+# Images in a picture.
+DRAWN = 8
 
 
 class Scene(NamedTuple):
@@ -77,6 +77,9 @@ class Detection:
     Raises:
       ValueError: for class names that are not C, thresholds or an augmentation out of range.
     """
+
+    # The least score drawn in pictures.
+    drawn_score = 0.5
 
     def __init__(
         self,
@@ -254,7 +257,7 @@ class Detection:
             return ['precision_recall.png', 'errors.png']
         rows, file = collector.drawn(DRAWN), 'detections.png'
         path = os.path.join(folder, file)
-        detection.draw_pairs(rows, source.image, names, path, title='The first images', least=DRAWN_SCORE)
+        detection.draw_pairs(rows, source.image, names, path, title='The first images', least=self.drawn_score)
         return ['precision_recall.png', 'errors.png', file]
 
 

@@ -21,6 +21,9 @@ class YOLO(Detection):
       **shared: what `Detection` takes.
     """
 
+    # A product of an overlap and a probability; darknet shows those from here on.
+    drawn_score = 0.2
+
     def __init__(
         self,
         module: Any,
