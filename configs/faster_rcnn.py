@@ -58,10 +58,10 @@ def region_detector(a: ConfigDict, small: bool, name: str) -> ConfigDict:
     """What Fast and Faster R-CNN share."""
     variant = a.variant or ('small' if small else 'L')
     a.image_size = a.image_size or SIDES.get(a.dataset, 1000)
-    # What is 0, empty or -1 is the variant's (cnn/models/detectors/fast_rcnn.py).
+    # What is 0, empty or -1 is the variant's (cnn/models/detectors/fast_rcnn.py). Norms that came trained stay so.
     model = {'name': name, 'variant': variant, 'trunk': a.trunk, 'depth': a.depth, 'trunk_variant': '', 'stem': '',
              'width': 0.0, 'norm': '', 'endpoint': '', 'head': '', 'hidden': (), 'ranks': (), 'pooling': '',
-             'pool_size': 0, 'dropout': -1.0, 'freeze_norm': not small}  # fmt: skip
+             'pool_size': 0, 'dropout': -1.0, 'freeze_norm': bool(a['from']) and not small}  # fmt: skip
     c = common.base(a, model=model, small=small)
     common.detection(c, fit='shortest', max_boxes=4 if a.dataset == 'digit_scenes' else 64)
     c.detection.nms_threshold = 0.3

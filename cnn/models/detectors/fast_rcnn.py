@@ -91,7 +91,7 @@ def create(
     layers.check_choice('head', head, roi_heads.KINDS)
     layers.check_choice('pooling', pooling, roi_heads.POOLINGS)
     if head == 'stage':
-        body = roi_heads.rest(network, endpoint)
+        body = roi_heads.rest(network, endpoint, freeze_norm)
     else:
         hidden = tuple(hidden) or sizes['hidden']
         # The classifiers' own deviation suits their wide layers; thin ones would pass on almost nothing.

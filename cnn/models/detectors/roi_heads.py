@@ -88,9 +88,11 @@ class StageBody(nn.Module):
     count: int
     name_of_stage: str
     strides: int
+    freeze_norm: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        train = train and not self.freeze_norm
         for i in range(self.count):
             strides = 1 if i else self.strides
             x = self.unit(self.features, strides=strides, name=f'{self.name_of_stage}_{i + 1}')(x, train)
@@ -112,7 +114,7 @@ def split(network: nn.Module, endpoint: str) -> nn.Module:
     return network
 
 
-def rest(network: nn.Module, endpoint: str) -> StageBody:
+def rest(network: nn.Module, endpoint: str, freeze_norm: bool) -> StageBody:
     """The last stage of a whole ResNet that is read at the one before, to be the body of a head.
 
     Raises:
@@ -121,7 +123,8 @@ def rest(network: nn.Module, endpoint: str) -> StageBody:
     sizes = getattr(network, 'stage_sizes', ())
     if not sizes or endpoint != f'conv{len(sizes)}':
         raise ValueError("model.head='stage' needs a resnet read at the stage before its last (conv4); use 'dense'")
-    return StageBody(network.unit, network.width * 2 ** (len(sizes) - 1), sizes[-1], f'conv{len(sizes) + 1}', 2)
+    features, name = network.width * 2 ** (len(sizes) - 1), f'conv{len(sizes) + 1}'
+    return StageBody(network.unit, features, sizes[-1], name, 2, freeze_norm)
 
 
 def last_at(network: nn.Module, stride: int) -> str:

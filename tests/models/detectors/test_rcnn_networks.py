@@ -88,6 +88,23 @@ def test_an_offset_trunk_has_its_regions_in_place():
     np.testing.assert_allclose(logits[0, :, 0], [20, 23.5], rtol=1e-5)
 
 
+@pytest.mark.parametrize('frozen', [True, False])
+def test_frozen_norms_keep_their_statistics_in_trunk_and_head(frozen):
+    module = detectors.create(
+        'fast_rcnn', num_classes=3, variant='C4', trunk='resnet', depth=18, width=2, pool_size=2, freeze_norm=frozen
+    )
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+
+    def step(images):
+        variables = module.init(KEY, images)
+        return variables['batch_stats'], module.apply(variables, images, train=True, mutable=['batch_stats'])[1]
+
+    before, after = jax.jit(step)(images)
+    moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), before, after['batch_stats'])
+    assert set(moved) == {'trunk', 'head'}
+    assert set(jax.tree.leaves(moved)) == {not frozen}
+
+
 def test_truncated_layers_are_the_best_of_their_rank():
     module = detectors.create('fast_rcnn', num_classes=3, **TINY)
     variables = jax.jit(module.init)(KEY, jnp.zeros((1, 32, 32, 3)))
