@@ -47,6 +47,15 @@ def get_config(arg: str = ''):
     return c
 
 
+def search_space(trial) -> dict:
+    """What --mode=sweep varies; AdamW's ranges, which the default trains with."""
+    return {
+        'optimizer.learning_rate': trial.suggest_float('optimizer.learning_rate', 3e-4, 1e-2, log=True),
+        'optimizer.weight_decay': trial.suggest_float('optimizer.weight_decay', 1e-4, 0.3, log=True),
+        'loss.label_smoothing': trial.suggest_float('loss.label_smoothing', 0.0, 0.2),
+    }
+
+
 def _model(a, small):
     trunk = a.trunk or 'vgg'
     model = {'name': 'fcn', 'trunk': trunk, 'variant': a.variant, 'depth': a.depth, 'trunk_variant': '',
