@@ -8,8 +8,8 @@ Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:
 trunk (any network), depth, from (a classifier's weights or workdir), image_size, preset=tiny. Regions are the
 batch's `proposals` where it brings them, else the sliding windows of the section `windows`; the paper's 66.9 mAP on
 voc/2007 are those of selective search. Expected on digit_scenes: map_50 0.922 on the 500
-test scenes (one seed, 12 epochs; 664 s on two cores that several other runs shared); windows overlap 94 % of the objects
-by half.
+test scenes (one seed, 12 epochs; 664 s on two cores that several other runs shared); windows overlap 94 % of the
+objects by half.
 """
 
 from ml_collections import ConfigDict
