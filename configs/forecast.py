@@ -8,7 +8,12 @@
 Arguments: dataset (fertility: births per woman in 188 countries, 1960 to 2011; series:FILE.csv with the columns
 subject,time,value), past (values that a forecast is made from), horizon (values that are forecast), block (gated or
 tcn), preset=tiny. The folds are Cochrane's (Time Series Nested Cross-Validation, 2018), see
-input_pipeline/series_folds.py. Expected: TO BE MEASURED.
+input_pipeline/series_folds.py.
+
+Expected, mean absolute error over the next five years in births per woman, three seeds: 0.056 on the last eleven years
+after ten seconds of training (the last value repeated: 0.148). Cross-validated over three windows of 32 countries:
+0.040 with all countries' past, 0.104 with a country's own alone, 0.040 for an autoregression of its own; two to three
+minutes a seed on two CPU cores.
 """
 
 from ml_collections import ConfigDict
@@ -77,7 +82,7 @@ def _folds(c) -> None:
     c.train_size = 0
     # Of the others' values those before the test, or with any_time (Cochrane's variant) all of them.
     c.others = 'before'
-    # So many subjects are tested, drawn by the hash of their names; 0 for all. All of them inform.
+    # So many subjects at most are tested, drawn by the hash of their names; 0 for all. All of them inform.
     c.subjects = 32
     # What validation windows choose between, for each fold: the kind of block and how long to train.
     c.grid = 'model.block=gated,tcn;steps=200,800'

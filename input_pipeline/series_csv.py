@@ -52,7 +52,8 @@ def read(path: str) -> Panel:
     _check_spacing(path, lines, clock, places.values())
     values = np.array([line.value for line in lines])
     lengths = sorted(len(own) for own in places.values())
-    note = f'{len(places)} subjects of {lengths[0]} to {lengths[-1]} values'
+    span = f'{lengths[0]} to {lengths[-1]}' if lengths[0] < lengths[-1] else f'{lengths[0]}'
+    note = f'{len(places)} subjects of {span} values'
     times, series = (tuple(array[own] for own in places.values()) for array in (clock, values))
     return Panel(f'series:{path}', tuple(places), times, series, note=note)
 

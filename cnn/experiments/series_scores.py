@@ -171,7 +171,9 @@ def summarise(method: Method, rows: Rows, confidence: float = 0.95) -> dict[str,
     alone = 'none: a ratio or a root of means over all subjects'
     return {
         'mean': {name: i.mean for name, i in found.items()} | more,
-        'interval': {n: [i.low, i.high] if i.low is not None else None for n, i in found.items()} | dict.fromkeys(more),
+        # Errors are not negative, which t does not know.
+        'interval': {n: None if i.low is None else [max(0.0, i.low), i.high] for n, i in found.items()}
+        | dict.fromkeys(more),
         'interval_method': {name: i.method for name, i in found.items()} | dict.fromkeys(more, alone),
         'confidence': confidence,
         'standard_error': {name: i.standard_error for name, i in found.items()} | dict.fromkeys(more),
