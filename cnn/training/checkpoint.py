@@ -13,6 +13,7 @@ import logging
 import math
 import pathlib
 import shutil
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -262,8 +263,14 @@ class Checkpoints:
         """Forgets the step, gives its space back and says in one line what happened."""
         self._saving = None
         if processes.is_first():
-            for path in self.folder.glob(f'{step}.orbax-checkpoint-tmp*'):
-                shutil.rmtree(path, ignore_errors=True)
+            # Orbax's other writers may still be at it, and put a file into a folder that is being emptied.
+            for _ in range(100):
+                left = list(self.folder.glob(f'{step}.orbax-checkpoint-tmp*'))
+                if not left:
+                    break
+                for path in left:
+                    shutil.rmtree(path, ignore_errors=True)
+                time.sleep(0.02)
         self._scan()
         last = self.latest_step()
         intact = 'no earlier checkpoint exists' if last is None else f'step {last} is intact'

@@ -126,7 +126,8 @@ def test_kill_9_at_random_moments_loses_nothing_that_was_saved(tmp_path):
             assert line['start'] >= saved, 'a life began before what an earlier one had saved'
     assert len(lives) == 7
     assert saved == 39
-    kept = sorted(path.name for path in (tmp_path / 'checkpoints').iterdir())
+    # A kill between two files of a step leaves one that is set aside, beside what is kept.
+    kept = sorted(path.name for path in (tmp_path / 'checkpoints').iterdir() if path.name != 'set_aside')
     # 6 is the first to score 6 of 0..6, the best there is.
     assert kept == ['39', '40', '6']
     record = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
