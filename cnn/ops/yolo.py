@@ -135,11 +135,7 @@ def loss(
     overlap = boxes_ops.iou(predicted, truth)[..., 0]  # [B, Sy, Sx, P]
     best = jnp.argmax(overlap, -1)
     if rmse_fallback:
-        found = jax.lax.stop_gradient(places)
-        found = found.at[..., 2:].set(jnp.square(found[..., 2:])) if sqrt else found
-        scale = jnp.asarray([1 / grid[1], 1 / grid[0], 1, 1], jnp.float32)
-        nearest = jnp.argmin(jnp.square((found - target) * scale).sum(-1), -1)
-        best = jnp.where((overlap > 0).any(-1), best, nearest)
+        best = jnp.where((overlap > 0).any(-1), best, _nearest(places, target, grid, sqrt))
     responsible = (jnp.arange(predictors) == best[..., None]) & full[..., None]
     if sqrt:
         target = target.at[..., 2:].set(jnp.sqrt(target[..., 2:]))
@@ -160,6 +156,14 @@ def loss(
         'assigned': jnp.where(objects > 0, assigned.sum(-1) / jnp.maximum(objects, 1), 1.0),
     }
     return parts, shown
+
+
+def _nearest(places: jax.Array, target: jax.Array, grid: tuple[int, int], sqrt: bool) -> jax.Array:
+    """The predictor of each cell whose x, y, width and height are nearest to the object's, in images: `[B, Sy, Sx]`."""
+    found = jax.lax.stop_gradient(places)
+    found = found.at[..., 2:].set(jnp.square(found[..., 2:])) if sqrt else found
+    scale = jnp.asarray([1 / grid[1], 1 / grid[0], 1, 1], jnp.float32)
+    return jnp.argmin(jnp.square((found - target) * scale).sum(-1), -1)
 
 
 def _encode(boxes: jax.Array, grid: tuple[int, int], height, width) -> jax.Array:
