@@ -312,6 +312,22 @@ def small_recipe(c: ConfigDict, *, epochs: float, learning_rate: float) -> None:
     c.augmentation.flip = c.dataset != 'mnist_5k'
 
 
+def scenes_recipe(c: ConfigDict, *, epochs: float, batch_size: int, learning_rate: float, weight_decay: float,
+                  evaluations: int) -> None:  # fmt: skip
+    """What networks on digit_scenes share: AdamW with a warm-up, scenes shifted by up to 12 pixels."""
+    c.epochs = epochs
+    c.batch_size = batch_size
+    c.optimizer.name = 'adamw'
+    c.optimizer.learning_rate = learning_rate
+    c.optimizer.weight_decay = weight_decay
+    c.schedule.warmup_epochs = 1.0
+    c.evaluation.every_epochs = epochs / evaluations
+    # Digits are not mirrored; shifts are new scenes.
+    c.augmentation.flip = False
+    c.augmentation.crop = 'pad'
+    c.augmentation.pad = 12
+
+
 def tiny(c: ConfigDict) -> None:
     """Shrinks any config to seconds on two CPU cores: a quarter of an epoch in small batches, one evaluation."""
     c.epochs = 0.25

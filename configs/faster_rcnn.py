@@ -79,18 +79,9 @@ def region_detector(a: ConfigDict, small: bool, name: str) -> ConfigDict:
 
 
 def _scenes(c, name):
-    c.epochs = 20.0 if name == 'faster_rcnn' else 12.0
-    c.batch_size = 16
-    c.optimizer.name = 'adamw'
-    c.optimizer.learning_rate = 0.002
-    c.optimizer.weight_decay = 0.01
-    c.schedule.warmup_epochs = 1.0
-    c.evaluation.every_epochs = c.epochs / 2
-    c.checkpoint.every_epochs = c.epochs / 2
-    # Digits are not mirrored; shifts are new scenes.
-    c.augmentation.flip = False
-    c.augmentation.crop = 'pad'
-    c.augmentation.pad = 12
+    epochs = 20.0 if name == 'faster_rcnn' else 12.0
+    common.scenes_recipe(c, epochs=epochs, batch_size=16, learning_rate=0.002, weight_decay=0.01, evaluations=2)
+    c.checkpoint.every_epochs = epochs / 2
 
 
 def _photographs(c, a, name):

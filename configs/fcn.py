@@ -72,18 +72,8 @@ def _model(a, small):
 
 
 def _scenes(c):
-    c.epochs = 22.0
-    c.batch_size = 32
-    c.optimizer.name = 'adamw'
-    c.optimizer.learning_rate = 0.004
-    c.optimizer.weight_decay = 0.05
-    c.schedule.warmup_epochs = 1.0
-    c.evaluation.every_epochs = 11.0
+    common.scenes_recipe(c, epochs=22.0, batch_size=32, learning_rate=0.004, weight_decay=0.05, evaluations=2)
     c.checkpoint.every_epochs = 5.5
-    # Digits are not mirrored; shifts are new scenes.
-    c.augmentation.flip = False
-    c.augmentation.crop = 'pad'
-    c.augmentation.pad = 12
 
 
 def _photographs(c):

@@ -61,18 +61,8 @@ def _model(a, small):
 
 
 def _scenes(c):
-    c.epochs = 15.0
-    c.batch_size = 32
-    c.optimizer.name = 'adamw'
-    c.optimizer.learning_rate = 0.003
-    c.optimizer.weight_decay = 0.01
-    c.schedule.warmup_epochs = 1.0
-    c.evaluation.every_epochs = 5.0
+    common.scenes_recipe(c, epochs=15.0, batch_size=32, learning_rate=0.003, weight_decay=0.01, evaluations=3)
     c.checkpoint.every_epochs = 5.0
-    # Digits are not mirrored; shifts are new scenes.
-    c.augmentation.flip = False
-    c.augmentation.crop = 'pad'
-    c.augmentation.pad = 12
 
 
 def _photographs(c, a):
