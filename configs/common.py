@@ -89,6 +89,8 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
 
     c.input = _input()
     c.log_every_steps = 0
+    # FROM:TO, as 10:15: a trace of these steps goes to WORKDIR/profile; '' for none.
+    c.profile = ''
     if arg.preset == 'tiny':
         tiny(c)
     return c

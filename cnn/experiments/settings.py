@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from cnn.experiments import recipe
 from cnn.experiments.errors import UserError, nearest
-from cnn.training import optimizer
+from cnn.training import optimizer, profile
 
 _CHOICES = {
     'task': ('classification', 'detection', 'forecasting', 'segmentation'),
@@ -80,6 +80,7 @@ def check(config) -> None:
     if any(b <= a for a, b in zip(config.schedule.milestones, config.schedule.milestones[1:], strict=False)):
         raise UserError(f'config.schedule.milestones={tuple(config.schedule.milestones)} must rise')
     optimizer.parse_rates(config.optimizer.rates)
+    profile.parse(config.profile)
     recipe.stages(config, 1000)
     if recipe.cut_on_device(config):
         recipe.stored_size(config)

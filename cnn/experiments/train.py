@@ -22,11 +22,12 @@ from cnn.training import log, loop
 from cnn.training.checkpoint import CheckpointError, Checkpoints
 from cnn.training.interrupt import Interrupt
 from cnn.training.lock import WorkdirLock
+from cnn.training.profile import Profile
 from cnn.training.progress import Progress
 
 # Settings that a resumed run may have changed: none of them changes the numbers. All others must stay.
 FREE = ('log_every_steps', 'checkpoint', 'data_dir', 'manual_dir', 'input.threads', 'input.resident_bytes',
-        'input.steps_per_dispatch', 'devices', 'folds', 'sweep')  # fmt: skip
+        'input.steps_per_dispatch', 'devices', 'folds', 'sweep', 'profile')  # fmt: skip
 
 
 class GivenUp(Exception):
@@ -136,7 +137,10 @@ class Training:
                     stack.enter_context(log.MetricsWriter(m.workdir, start_step=first or None)) for m in self.members
                 ]
                 progress, interrupt = stack.enter_context(progress), stack.enter_context(Interrupt())
-                state, last = self._fit(state, first, advance, checkpoints, progress, interrupt)
+                profile = stack.enter_context(Profile(config.profile, self.workdir, progress.note))
+                plan = dataclasses.replace(plan, boundaries=profile.boundaries)
+                advance = profile.around(advance, first)
+                state, last = self._fit(state, first, plan, advance, checkpoints, progress, interrupt)
                 if last < plan.total:
                     progress.note(f'stopped at step {last} of {plan.total}; the same command goes on from there')
                     return []
@@ -211,7 +215,7 @@ class Training:
             return self._scorer(devices.place(joined), self._given)
         return self._last_score or self._scorer(variables, self._given)
 
-    def _fit(self, state, first, advance, checkpoints, progress, interrupt):
+    def _fit(self, state, first, plan, advance, checkpoints, progress, interrupt):
         to_host, shown = self.engine.devices.to_host, self.members[0]
 
         def on_log(at, window):
@@ -260,7 +264,7 @@ class Training:
         try:
             return loop.fit(
                 state,
-                self.plan,
+                plan,
                 batches=iter(self.pipeline.batches(first)),
                 advance=advance,
                 per_dispatch=self.engine.per_dispatch,

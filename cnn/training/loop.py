@@ -34,6 +34,8 @@ class Plan:
     log_every: float
     evaluate_every: float
     save_every: float
+    # Steps at which a dispatch ends though nothing is due.
+    boundaries: tuple[int, ...] = ()
 
     def due(self, step: int, every: float) -> bool:
         """Whether `step` is the first at or after a multiple of `every`, or the last."""
@@ -42,7 +44,8 @@ class Plan:
     def next_event(self, step: int) -> int:
         """The first step after `step` at which anything is due."""
         every = (self.log_every, self.evaluate_every, self.save_every)
-        return min(self.total, *(self._next(step, e) for e in every))
+        after = [boundary for boundary in self.boundaries if boundary > step]
+        return min(self.total, *after, *(self._next(step, e) for e in every))
 
     @staticmethod
     def _next(step: int, every: float) -> int:

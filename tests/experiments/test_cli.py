@@ -47,6 +47,7 @@ MISTAKES = {
     (RESNET, '--config.optimizer.name=sdg'): "config.optimizer.name='sdg' is unknown; did you mean 'sgd'?",
     (RESNET, '--config.precision=half'): "config.precision='half' is unknown",
     (RESNET, '--config.schedule.milestones=(2,1)'): 'config.schedule.milestones=(2, 1) must rise',
+    (RESNET, '--config.profile=15'): "config.profile='15' is not FROM:TO",
     (RESNET, '--config.optimizer.rates=conv'): "optimizer.rates: 'conv' is not PATTERN=FACTOR",
     (RESNET, '--config.batch_size=30'): 'batch_size=30 does not divide over 4 devices; use 28 or 32',
     (RESNET, '--config.batch_size=36', '--config.optimizer.accumulate_steps=5'): 'use 20 or 40',
