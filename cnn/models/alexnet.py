@@ -69,7 +69,7 @@ class AlexNet(nn.Module):
             return x, endpoints
         if self.adaptive:
             x = layers.adaptive_avg_pool(x, self.adaptive)
-        x = self._exchange('fc6', x).reshape(len(x), -1)
+        x = self._exchange('fc6', x).reshape(x.shape[0], -1)
         dropout = nn.Dropout(self.dropout, deterministic=not train)
         for name in ('fc6', 'fc7'):
             # The paper drops the outputs of fc6 and fc7; torchvision drops their inputs.

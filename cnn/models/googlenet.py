@@ -63,7 +63,7 @@ class Auxiliary(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         # The same 4x4 means of the paper's 14x14 maps are 5x5 windows at stride 3, and adaptive cells in torchvision.
         x = layers.adaptive_avg_pool(x, 4) if self.adaptive else layers.avg_pool(x, 5, 3)
-        x = _unit(self.conv, self.norm, train)(x, 'conv', self.width(128), 1).reshape(len(x), -1)
+        x = _unit(self.conv, self.norm, train)(x, 'conv', self.width(128), 1).reshape(x.shape[0], -1)
         x = nn.relu(self.dense(self.width(1024), name='fc1')(x))
         x = nn.Dropout(0.7, deterministic=not train)(x)
         return self.dense(self.num_classes, dtype=jnp.float32, name='fc2')(x)

@@ -72,7 +72,7 @@ class VGG(nn.Module):
         dense = self.classifier == 'dense'
         if dense:
             x = x if self.small else layers.adaptive_avg_pool(x, 7)
-            x = x.reshape(len(x), -1)
+            x = x.reshape(x.shape[0], -1)
         for name in ('fc6', 'fc7'):
             endpoints[name] = x = nn.relu(self._full(name, self.hidden, self.dtype)(x))
             x = dropout(x)

@@ -70,7 +70,7 @@ class ZF(nn.Module):
         if not self.num_classes:
             return x, endpoints
         x = x if self.small else layers.adaptive_avg_pool(x, 6)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for name, features in zip(('fc6', 'fc7'), self.hidden, strict=True):
             endpoints[name] = x = nn.relu(layers.Dense(features, dtype=self.dtype, kernel_init=init, name=name)(x))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)

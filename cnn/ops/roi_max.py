@@ -166,4 +166,4 @@ def _tables(features, levels, with_cells):
 
 
 def _moved_up(x, rows):
-    return jnp.concatenate([x[:, rows:], jnp.broadcast_to(x[:, -1:], (len(x), rows, *x.shape[2:]))], 1)
+    return jnp.concatenate([x[:, rows:], jnp.broadcast_to(x[:, -1:], (x.shape[0], rows, *x.shape[2:]))], 1)

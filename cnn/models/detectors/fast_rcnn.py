@@ -37,7 +37,7 @@ class FastRCNN(nn.Module):
 def whole(images: jax.Array) -> jax.Array:
     """One box for each image, all of it: float32 `[B, 1, 4]`."""
     height, width = images.shape[1:3]
-    return jnp.broadcast_to(jnp.float32([0, 0, width, height]), (len(images), 1, 4))
+    return jnp.broadcast_to(jnp.float32([0, 0, width, height]), (images.shape[0], 1, 4))
 
 
 def create(

@@ -69,7 +69,7 @@ class DenseBody(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         make = partial(layers.Dense, kernel_init=self.kernel_init, dtype=self.dtype)
         ranks = (*self.ranks, *(0,) * len(self.hidden))
         for i, (features, rank) in enumerate(zip(self.hidden, ranks, strict=False), 6):

@@ -97,7 +97,7 @@ class Head(nn.Module):
         cells, boxes, classes = grid[0] * grid[1], self.boxes, self.num_classes
         if self.kind == 'local':
             x = leaky_relu(LocallyConnected(self.local, dtype=self.dtype, name='local')(x))
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for i, features in enumerate(self.hidden, 1):
             init = initializers.he_fan_in
             x = leaky_relu(layers.Dense(features, kernel_init=init, dtype=self.dtype, name=f'fc{i}')(x))
@@ -107,11 +107,11 @@ class Head(nn.Module):
         if self.order == 'darknet':
             # Classes of all cells, then confidences of all, then boxes of all.
             ends = (cells * classes, cells * (classes + boxes))
-            classes, confidences, places = (part.reshape(len(x), cells, -1) for part in jnp.split(x, ends, axis=1))
-            places = places.reshape(len(x), cells, boxes, 4)
-            places = jnp.concatenate([places, confidences[..., None]], -1).reshape(len(x), cells, 5 * boxes)
+            classes, confidences, places = (part.reshape(x.shape[0], cells, -1) for part in jnp.split(x, ends, axis=1))
+            places = places.reshape(x.shape[0], cells, boxes, 4)
+            places = jnp.concatenate([places, confidences[..., None]], -1).reshape(x.shape[0], cells, 5 * boxes)
             x = jnp.concatenate([places, classes], -1)
-        return x.reshape(len(x), *grid, -1)
+        return x.reshape(x.shape[0], *grid, -1)
 
 
 class LocallyConnected(nn.Module):
