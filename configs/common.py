@@ -86,6 +86,8 @@ def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDi
     c.checkpoint = ConfigDict({'every_epochs': 1.0, 'keep': 2, 'best_metric': 'accuracy'})
     c.folds = folds()
     c.sweep = sweep()
+    # A training in stages: their names in turn, and a section for each (cnn/experiments/stages.py).
+    c.stages = ConfigDict({'order': ''})
 
     c.input = _input()
     c.log_every_steps = 0

@@ -339,11 +339,16 @@ def _ready(config, source, batch_size: int, devices) -> dict[str, Any]:
 
 def plain_batches(config, source):
     """Every example of a source once, as evaluation sees it and without padding: for statistics over a whole set."""
-    transform, size = evaluation_transform(config), config.evaluation.batch_size or config.batch_size
-    options = {'batch_size': size, 'host_transform': transform, 'targets': targets(config)}
-    for batch in input_pipeline.evaluation_batches(source, **options):
+    for batch in whole_set(config, source):
         real = batch['mask'] > 0
         yield {name: value[real] for name, value in batch.items()}
+
+
+def whole_set(config, source):
+    """Evaluation batches of all of a source, not of this process's share alone; iterate it as often as needed."""
+    transform, size = evaluation_transform(config), config.evaluation.batch_size or config.batch_size
+    options = {'batch_size': size, 'host_transform': transform, 'targets': targets(config)}
+    return input_pipeline.evaluation_batches(source, **options)
 
 
 def evaluation_pipeline(config, test, devices):

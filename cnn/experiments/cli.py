@@ -17,7 +17,7 @@ from cnn.ops import huge_pages
 
 # Modes by name; each is a module of this folder with `run(config, workdir, flag_values)`, imported when asked for.
 MODES = {
-    'train': 'train',
+    'train': 'stages',
     'evaluate': 'evaluate',
     'predict': 'predict',
     'cross_validate': 'cross_validate',
@@ -28,14 +28,21 @@ MODES = {
 }
 
 
+# Modes that take what training left; of one in stages, the last one's.
+TRAINED = ('evaluate', 'predict', 'localize', 'summarize')
+
+
 def main(values: flags.FlagValues, argv: list[str]) -> int:
     """Parses `argv`, runs the mode, returns the exit code."""
     try:
         config, workdir = parse(values, argv)
         _join_processes(values)
-        from cnn.experiments import settings  # imports JAX: not needed to refuse a misspelt flag
+        from cnn.experiments import settings, stages  # import JAX: not needed to refuse a misspelt flag
 
         settings.check(config)
+        stages.check(config)
+        if values.mode in TRAINED:
+            config = stages.final(config, workdir)
         experiment = importlib.import_module(f'cnn.experiments.{MODES[values.mode]}')
         experiment.run(config, workdir, values)
     # The rooms below raise ValueError with one line for a user's mistake; everything is checked before compilation.

@@ -14,7 +14,7 @@ import numpy as np
 from cnn.analysis import fold_statistics
 from cnn.analysis.fold_interval import BY_TIME
 from cnn.analysis.ledger import Ledger
-from cnn.experiments import build, fold_report, grid, group, series_validation, train
+from cnn.experiments import build, fold_report, grid, group, series_validation, stages, train
 from cnn.experiments.errors import UserError
 from cnn.metrics.base import LESS_IS_BETTER
 from cnn.plots import validation_curve
@@ -140,7 +140,7 @@ class CrossValidation:
                     own.evaluation.every_epochs = max(own.epochs, own.evaluation.every_epochs)
                 parts.append(group.Part(self._name(fold, values, k), own, fit, fold.test, choosing))
         c = self.config.folds
-        outcomes, layout = group.run(
+        outcomes, layout = stages.run_parts(
             self.source, parts, self.workdir, layout=c.layout, at_once=c.at_once, pictures=pictures,
             train_scores=len(self.settings) > 1 and not c.inner,
         )

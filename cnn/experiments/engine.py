@@ -67,10 +67,10 @@ class Engine:
 
     def initial(self, configs: list[Any]):
         """The state before the first step, on the devices: a model for each of the members' configs."""
-        # Members of one seed begin alike: what else they may differ in shapes no variable and no optimizer's state.
-        fresh = {config.seed: config for config in configs}
-        fresh = {seed: self._initial(config) for seed, config in fresh.items()}
-        states = [fresh[config.seed] for config in configs]
+        # Members of one beginning are alike: what else they may differ in shapes no variable and no optimizer's state.
+        fresh = {_beginning(config): config for config in configs}
+        fresh = {beginning: self._initial(config) for beginning, config in fresh.items()}
+        states = [fresh[_beginning(config)] for config in configs]
         if self.devices.members is None:
             return self.devices.place(states[0])
         return self.devices.place(jax.tree.map(lambda *x: np.stack([np.asarray(leaf) for leaf in x]), *states))
@@ -130,6 +130,10 @@ class Engine:
             )(state, resident, batch, key)
 
         return compiled_step(one, self.devices, self.per_dispatch)
+
+
+def _beginning(config) -> tuple[int, str]:
+    return config.seed, config.init_from
 
 
 def frozen_leaves(pattern: str, variables: dict[str, Any]) -> tuple[Any, Any]:

@@ -79,6 +79,7 @@ def run(
     pictures: bool = True,
     quiet: bool = False,
     train_scores: bool = False,
+    own_checkpoints: bool = False,
     note: Callable[[str], None] = print,
     scored: Callable[[Sequence[Part], int, list[dict[str, float]]], bool] | None = None,
     failed: Callable[[Sequence[Part], Exception], None] | None = None,
@@ -95,6 +96,7 @@ def run(
       pictures: draw each member's, as a single run has them.
       quiet: print no line a member.
       train_scores: score each member on its training part too, `train_metrics` in its result.
+      own_checkpoints: leave each member's last weights in its own workdir in every layout.
       note: is told what was measured.
       scored: is told of every evaluation of parts that train together, (parts, step, each one's metrics); where it
         returns False none of them is wanted any more, their training ends, and they have no outcome.
@@ -111,11 +113,12 @@ def run(
     """
     outcomes, used = {}, set()
     for alike in _alike(parts):
-        done = {part.name: found for part in alike if (found := _finished(part, workdir))}
+        done = {part.name: found for part in alike if (found := finished(part, workdir))}
         outcomes |= done
         if len(done) == len(alike):
             continue
-        options = {'tolerant': tolerant, 'pictures': pictures, 'quiet': quiet, 'train_scores': train_scores}
+        options = {'tolerant': tolerant, 'pictures': pictures, 'quiet': quiet, 'train_scores': train_scores,
+                   'own_checkpoints': own_checkpoints}  # fmt: skip
         unit = _group(source, alike, workdir, note, options, {} if cache is None else cache, vary)
         unit.add([*alike, *known])
         chosen = layouts.choose(unit, alike, layout, at_once)
@@ -159,9 +162,11 @@ def _alike(parts: Sequence[Part]) -> list[list[Part]]:
 def _shape(config) -> str:
     """The settings that shape a program, as text."""
     fixed = config.copy_and_resolve_references()
-    for name in ('seed', *TRACED):
+    # Where the variables come from shapes nothing either.
+    for name in ('seed', 'init_from', *TRACED):
         section, _, last = name.rpartition('.')
-        (field(fixed, section) if section else fixed)[last] = 0
+        place = field(fixed, section) if section else fixed
+        place[last] = type(place[last])()
     return json.dumps(to_json(fixed.to_dict()), sort_keys=True)
 
 
@@ -260,9 +265,14 @@ class _Group:
         outcomes = []
         for part, result, scored in zip(chunk, results, training.scored, strict=True):
             predictions = scored.collector.table()
-            log.write_arrays(folder(self.workdir, part) / 'predictions.npz', predictions)
-            outcomes.append(Outcome(part, result, predictions))
+            outcomes.append(keep(Outcome(part, result, predictions), self.workdir))
         return outcomes
+
+
+def keep(outcome: Outcome, workdir: pathlib.Path) -> Outcome:
+    """Writes down what a part predicted beside its result, so that it is not trained again."""
+    log.write_arrays(folder(workdir, outcome.part) / 'predictions.npz', outcome.predictions)
+    return outcome
 
 
 def folder(workdir: pathlib.Path, part: Part) -> pathlib.Path:
@@ -282,7 +292,7 @@ def _data(part: Part) -> Any:
     return part.config.seed, part.train.tobytes(), part.test.tobytes(), choosing
 
 
-def _finished(part: Part, workdir: pathlib.Path) -> Outcome | None:
+def finished(part: Part, workdir: pathlib.Path) -> Outcome | None:
     """An earlier run's outcome of the same part, whole."""
     place = folder(workdir, part)
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn.experiments import grid, group, settings, storage, train
+from cnn.experiments import grid, group, settings, stages, storage, train
 from cnn.experiments.engine import TRACED
 from cnn.experiments.errors import UserError
 from cnn.experiments.trials import Slot
@@ -84,7 +84,7 @@ class Batch:
         sweep.vary |= {path for slot, _ in pairs for path in slot.values if path in TRACED}
         parts = [self._part(slot, fold) for slot, fold in pairs]
         self.owner = {part.name: slot for part, (slot, _) in zip(parts, pairs, strict=True)}
-        outcomes, _ = group.run(
+        outcomes, _ = stages.run_parts(
             sweep.source,
             parts,
             sweep.workdir,

@@ -86,6 +86,7 @@ class Training:
       tolerant: members whose loss stays finite go on when another's does not.
       pictures: whether to draw them at the end.
       quiet: no line a member on the screen.
+      own_checkpoints: at the end each of several members is saved in its own workdir too, to begin another run with.
       train_evaluation: the training parts as evaluation batches, to be scored at the end as well: `train_metrics`.
       choosing: evaluation batches of examples that choose each member's best weights; `evaluation` is then looked at
         once, at the end, with these.
@@ -102,6 +103,7 @@ class Training:
     tolerant: bool = False
     pictures: bool = True
     quiet: bool = False
+    own_checkpoints: bool = False
     train_evaluation: Any = None
     choosing: Any = None
     watch: Callable[[int, list[dict[str, float]]], bool] | None = None
@@ -149,6 +151,8 @@ class Training:
             variables = last if self.choosing is None else self._best.placed(last)
             self.scored = self._final_score(variables)
             more = self._more(state, variables)
+            if self.own_checkpoints and devices.members is not None:
+                self._save_each(plan.total, devices.to_host(state))
         return [
             report.finish(
                 m.workdir,
@@ -194,6 +198,11 @@ class Training:
             fingerprint=runs[0] if alone else together,
             free_keys=FREE if alone else [f'{name}.{key}' for name in together for key in FREE],
         )
+
+    def _save_each(self, at: int, state) -> None:
+        for e, m in enumerate(self.members):
+            with Checkpoints(m.workdir / 'checkpoints', keep=1) as own:
+                own.save(at, member(state, e, self.engine.devices), self.scored[e].values, force=True)
 
     def _begin(self) -> None:
         for m in self.members:
