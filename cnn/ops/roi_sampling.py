@@ -27,7 +27,7 @@ def sample(key: jax.Array, row: jax.Array, label: jax.Array, *, count: int, posi
 
     Every positive candidate is as likely as every other, and so is every negative one, which fill the places that
     positive ones leave; missing negative ones are not replaced. A region proposal network draws 256 with a share of
-    0.5, Fast R-CNN 64 with 0.25, R-CNN 128 with 0.25 (over all images of a batch).
+    0.5, Fast R-CNN 64 with 0.25.
 
     Args:
       key: the step's; `row`: int32 `[B]`, the examples' rows in the global batch (keys.per_example).
@@ -36,10 +36,31 @@ def sample(key: jax.Array, row: jax.Array, label: jax.Array, *, count: int, posi
     Raises:
       ValueError: for a count below 1 or a share outside 0..1.
     """
+    return _sample(_orders(key, row, label.shape[1:]), label, count, positive_share)
+
+
+def sample_together(key: jax.Array, row: jax.Array, label: jax.Array, *, count: int, positive_share: float) -> Sample:
+    """`sample` over all examples at once, as R-CNN and SPPNet fill their batches.
+
+    Returns:
+      `index` int32 `[count]` into the B * N candidates, example after example, and `label` int32 `[count]`. Whether a
+      candidate is drawn depends on the others of the batch; in what order they are tried, on its own row alone.
+
+    Raises:
+      ValueError: as `sample`.
+    """
+    order = _orders(key, row, label.shape[1:]).reshape(1, -1)
+    return Sample(*(x[0] for x in _sample(order, label.reshape(1, -1), count, positive_share)))
+
+
+def _orders(key, row, shape):
+    return jax.vmap(lambda k: jax.random.uniform(k, shape, jnp.float32))(keys.per_example(key, row))
+
+
+def _sample(order, label, count, positive_share):
     if count < 1 or not 0 <= positive_share <= 1:
         raise ValueError(f'cannot draw {count} candidates of which {positive_share} are positive')
     most = int(count * positive_share)
-    order = jax.vmap(lambda k: jax.random.uniform(k, label.shape[1:], jnp.float32))(keys.per_example(key, row))
     positives, positive_count = _drawn(order, label == POSITIVE, most)
     negatives, negative_count = _drawn(order, label == NEGATIVE, count)
     place = jnp.arange(count)

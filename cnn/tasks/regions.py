@@ -90,6 +90,36 @@ def choose(
     Returns:
       The regions, and how many objects of each image a proposal overlaps by half, float32 `[B]`.
     """
+    boxes, matched, found = _matched(boxes, valid, scene, options)
+    share = options.positive_share
+    drawn = roi_sampling.sample(key, scene.row, matched.label, count=options.batch, positive_share=share)
+    return _targets(boxes, matched.index, drawn, scene, options), found
+
+
+def choose_together(
+    key: jax.Array, boxes: jax.Array, valid: jax.Array, scene: Scene, options: RegionOptions
+) -> tuple[Regions, jax.Array, jax.Array]:
+    """`choose` over all images of the batch at once, as R-CNN does: B * R regions, the share of the whole.
+
+    Returns:
+      The regions, each array `[B * R, ...]`; the image of each, int32 `[B * R]`; and the objects found, `[B]`.
+    """
+    boxes, matched, found = _matched(boxes, valid, scene, options)
+    images, candidates = matched.label.shape
+    drawn = roi_sampling.sample_together(
+        key, scene.row, matched.label, count=images * options.batch, positive_share=options.positive_share
+    )
+    image = drawn.index // candidates
+    # As many images of one region each.
+    own = scene._replace(boxes=scene.boxes[image], labels=scene.labels[image])
+    alone = roi_sampling.Sample(jnp.zeros_like(image)[:, None], drawn.label[:, None])
+    flat = boxes.reshape(-1, 1, 4)[drawn.index]
+    regions = _targets(flat, matched.index.reshape(-1, 1)[drawn.index], alone, own, options)
+    return Regions(*(x[:, 0] for x in regions)), image, found
+
+
+def _matched(boxes, valid, scene, options):
+    """The candidates `[B, N, 4]`, what they are, and how many objects of each image a proposal overlaps by half."""
     boxes = jax.lax.stop_gradient(boxes)
     overlap = jnp.where((valid[..., None] & scene.valid[:, None]), boxes_ops.iou(boxes, scene.boxes), 0.0)
     found = (overlap.max(1, initial=0.0) >= 0.5).sum(1).astype(jnp.float32)
@@ -103,15 +133,17 @@ def choose(
         usable=valid,
         ignored=on_ignored(boxes, scene),
     )
-    share = options.positive_share
-    drawn = roi_sampling.sample(key, scene.row, matched.label, count=options.batch, positive_share=share)
+    return boxes, matched, found
+
+
+def _targets(boxes, index, drawn, scene, options):
     is_object = drawn.label == matching.POSITIVE
-    index = matching.take(matched.index, drawn.index)
+    index = matching.take(index, drawn.index)
     boxes = matching.take(boxes, drawn.index)
     labels = jnp.where(is_object, matching.take(scene.labels, index) + 1, 0)
     targets = boxes_ops.encode(matching.take(scene.boxes, index), boxes, stds=options.stds)
     targets = jnp.where(is_object[..., None], targets, 0.0)
-    return Regions(boxes, labels, targets, drawn.label != matching.NEITHER), found
+    return Regions(boxes, labels, targets, drawn.label != matching.NEITHER)
 
 
 def losses(

@@ -62,3 +62,21 @@ def test_an_example_draws_the_same_in_any_batch():
 def test_senseless_numbers_are_refused():
     with pytest.raises(ValueError, match='cannot draw 4 candidates of which 2 are positive'):
         roi_sampling.sample(jax.random.key(0), jnp.arange(1), jnp.zeros((1, 3), int), count=4, positive_share=2)
+
+
+def test_a_batch_is_filled_from_all_of_its_images():
+    # All positive candidates are in the second image, and it has few others.
+    label = np.zeros((3, 50), np.int32)
+    label[1, :20] = 1
+    label[1, 20:] = -1
+    share = {'count': 32, 'positive_share': 0.25}
+    together = jax.jit(lambda key: roi_sampling.sample_together(key, jnp.arange(3), label, **share))
+    index, drawn = map(np.asarray, together(jax.random.key(0)))
+    np.testing.assert_array_equal(drawn, [1] * 8 + [0] * 24)
+    assert len(set(index)) == 32
+    np.testing.assert_array_equal(label.ravel()[index], drawn)
+    assert set(index[:8] // 50) == {1}
+    assert set(index[8:] // 50) == {0, 2}
+    # Over many draws each of the 100 background candidates is as likely: 24 of 100, 400 times, five deviations.
+    counts = sum(np.bincount(np.asarray(together(jax.random.key(k)).index)[8:], minlength=150) for k in range(400))
+    assert np.abs(counts[label.ravel() == 0] - 96).max() < 5 * np.sqrt(400 * 0.24 * 0.76)
