@@ -197,20 +197,26 @@ class Detection:
         example = {'image': batch['image'], 'boxes': jnp.concatenate(moving, 1)}
         example = self.augmentation.example(key, example, batch['row'], mean=self.mean, std=self.std, dtype=self.dtype)
         boxes, window, moved = jnp.split(example['boxes'], [n, n + 1], axis=1)
-        # A crop drops objects: what is left of them is a box without area.
-        real = (batch['box_labels'] >= 0) & (boxes_ops.area(boxes) > 0)
-        ignored = batch['box_crowd'] if self.use_difficult else batch['box_crowd'] | batch['box_difficult']
         return Scene(
             images=example['image'],
             window=window[:, 0],
             row=batch['row'],
             proposals=None if proposals is None else moved,
-            boxes=boxes,
-            labels=jnp.where(real, batch['box_labels'], PADDING),
-            valid=real & ~ignored,
-            ignored=real & ignored,
-            crowd=real & batch['box_crowd'],
+            **self.objects(batch, boxes),
         )
+
+    def objects(self, batch: Batch, boxes: jax.Array) -> dict[str, jax.Array]:
+        """The fields of a `Scene` that are of its objects, whose boxes, `[B, N, 4]`, may have moved since they came."""
+        # A crop drops objects: what is left of them is a box without area.
+        real = (batch['box_labels'] >= 0) & (boxes_ops.area(boxes) > 0)
+        ignored = batch['box_crowd'] if self.use_difficult else batch['box_crowd'] | batch['box_difficult']
+        return {
+            'boxes': boxes,
+            'labels': jnp.where(real, batch['box_labels'], PADDING),
+            'valid': real & ~ignored,
+            'ignored': real & ignored,
+            'crowd': real & batch['box_crowd'],
+        }
 
     @staticmethod
     def _window(batch: Batch) -> jax.Array:
