@@ -25,6 +25,7 @@ MODES = {
     'summarize': 'summarize',
     'prepare': 'prepare',
     'localize': 'localize',
+    'study': 'study',
 }
 
 
@@ -120,6 +121,7 @@ def _config_argument(argv: list[str]) -> tuple[str, str]:
 def _configs() -> list[str]:
     here = pathlib.Path(__file__).resolve().parents[2] / 'configs'
     found = [f'configs/{p.name}' for p in here.glob('*.py') if p.name not in ('__init__.py', 'common.py')]
+    found += [f'configs/studies/{p.name}' for p in here.glob('studies/*.py') if p.stem not in ('__init__', 'section')]
     return sorted(found, key=lambda name: (name != 'configs/resnet.py', name))
 
 

@@ -26,13 +26,14 @@ def of_summary(summary: Mapping[str, Any], metric: str, name: str) -> dict[str, 
     return {'name': name, 'confidence': summary['confidence'], **{k: summary[v][metric] for k, v in keys.items()}}
 
 
-def draw_settings(settings: Sequence[Mapping[str, Any]], path: str, *, metric: str) -> None:
+def draw_settings(settings: Sequence[Mapping[str, Any]], path: str, *, metric: str, of: str = 'folds') -> None:
     """Writes `path` (PNG): a row a setting; a dot a fold, the mean as a bar, its interval as a line below the dots.
 
     Args:
       settings: from `of_summary`, or with the same keys: `name`, `values`, `mean`, `interval` (`[low, high]`, or None:
         then no line is drawn and `method` says why), `method`, `confidence`. Values that are not finite are left out.
       metric: what the values are; named ones are shown in per cent.
+      of: what the values are one of each.
     """
     share = metric in SHARES
     colors = (BLUE, ORANGE) if len(settings) == 2 else (BLUE, BLUE)
@@ -49,7 +50,7 @@ def draw_settings(settings: Sequence[Mapping[str, Any]], path: str, *, metric: s
         axes.grid(True, axis='x')
         axes.set_axisbelow(True)
         _limits(axes, settings, share)
-        axes.set_title(_title(settings, metric), loc='left', **text.style())
+        axes.set_title(_title(settings, metric, of), loc='left', **text.style())
         reasons = dict.fromkeys(s.get('method') or 'none' for s in settings if not s['interval'])
         if reasons:
             words = '; '.join(r.removeprefix('none: ') for r in reasons)
@@ -99,9 +100,9 @@ def _limits(axes, settings, share):
     axes.tick_params(axis='x', color=FAINT)
 
 
-def _title(settings, metric):
+def _title(settings, metric, of):
     counts = sorted({len(s['values']) for s in settings})
-    title = f'{text.shown(metric.replace("_", " "))}: {counts[0] if len(counts) == 1 else ""} folds, their mean'
+    title = f'{text.shown(metric.replace("_", " "))}: {counts[0] if len(counts) == 1 else ""} {of}, their mean'
     drawn = [s for s in settings if s['interval']]
     if drawn:
         levels = {s.get('confidence') for s in drawn}

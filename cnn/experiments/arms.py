@@ -1,0 +1,81 @@
+"""The arms of a study: named changes of one config, crossed with a grid.
+
+The section `study.arms` has a section for each arm, which holds what it changes of the config's own fields, whatever
+they are; `study.vary` is a grid (grid.py) that every arm is crossed with.
+"""
+
+import dataclasses
+from typing import Any
+
+from cnn.experiments import grid, settings
+from cnn.experiments.errors import UserError, nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One of them.
+
+    Attributes:
+      name: the section's with the grid's values: 'with,learning_rate=0.1'.
+      section: the section's.
+      values: what it changes, by path.
+      config: what its runs are trained with, without the section `study`.
+      examples: training examples drawn for each seed; 0 for all.
+    """
+
+    name: str
+    section: str
+    values: dict[str, Any]
+    config: Any
+    examples: int
+
+
+def of(config) -> list[Arm]:
+    """The arms of a config with a section `study`, in its order, each checked.
+
+    Raises:
+      UserError: no arms, one of `study.only` that is not there, a field that the config lacks or of another type, a
+        value that a run would be refused for.
+    """
+    sections = config.study.arms
+    only = [name.strip() for name in config.study.only.split(',') if name.strip()]
+    for name in only:
+        if name not in sections:
+            raise UserError(f'config.study.only names {name!r}; {nearest(name, sections)}')
+    found = []
+    for name, section in sections.items():
+        if only and name not in only:
+            continue
+        own = {path: _typed(config, name, path, settings.field(section, path)) for path in grid.paths(section)}
+        for varied in grid.settings_of(config, config.study.vary):
+            if both := set(own) & set(varied):
+                raise UserError(f'config.study.vary and the arm {name} both set {min(both)}')
+            found.append(_arm(config, name, own, varied))
+    if not found:
+        raise UserError('config.study.arms has no section: give it one for each arm')
+    return found
+
+
+def _arm(config, name: str, own: dict[str, Any], varied: dict[str, Any]) -> Arm:
+    trained = grid.applied(config, own | varied)
+    examples = trained.study.examples
+    if examples < 0:
+        raise UserError(f'config.study.examples={examples} must not be negative; 0 is all')
+    with trained.unlocked():
+        del trained['study']
+    settings.check(trained)
+    return Arm(','.join(filter(None, (name, grid.name_of(varied)))), name, own | varied, trained, examples)
+
+
+def _typed(config, arm: str, path: str, value: Any) -> Any:
+    try:
+        now = settings.field(config, path)
+    except (KeyError, AttributeError, TypeError):
+        raise UserError(
+            f'config.study.arms.{arm} sets {path!r}, which the config lacks; {nearest(path, grid.paths(config))}'
+        ) from None
+    if isinstance(now, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(now):
+        raise UserError(f'config.study.arms.{arm}.{path}={value!r} takes {type(now).__name__}')
+    return value
