@@ -9,7 +9,7 @@ import sys
 import urllib.parse
 import urllib.request
 
-from input_pipeline import datasets, prepared
+from input_pipeline import datasets, file_lock, prepared
 from input_pipeline.prepared import config_name, root_folder
 from input_pipeline.tensorflow_free import shim
 
@@ -32,7 +32,7 @@ def prepare(name: str, data_dir: str = '', manual_dir: str = '') -> str:
     info = _preparable(name)
     root = root_folder(data_dir)
     root.mkdir(parents=True, exist_ok=True)
-    with _lock(root / f'.prepare_{info.name.replace("/", "_")}.lock'):
+    with file_lock.held(root / f'.prepare_{info.name.replace("/", "_")}.lock'):
         with contextlib.suppress(ValueError):
             return str(prepared.find(info, data_dir))
         absent = [name for name in info.manual if not (pathlib.Path(manual_dir) / name).is_file()]
@@ -160,16 +160,6 @@ def _explain(error: Exception, info: datasets.DatasetInfo, manual_dir: str) -> s
     if isinstance(error, OSError) and 'disk space' in str(error):
         return f'{info.name}: {lines[0]}'
     return f'{info.name} could not be prepared: {type(error).__name__}: {lines[0]}'
-
-
-@contextlib.contextmanager
-def _lock(path: pathlib.Path):
-    """Holds a file lock, waiting for it; the kernel lets go of it however this process ends."""
-    import fcntl
-
-    with open(path, 'w') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _remove_leftovers(base: pathlib.Path) -> None:

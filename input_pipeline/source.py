@@ -67,6 +67,10 @@ class Source:
         """The examples at `indices`, in that order, as a source of their own."""
         return Selection(self, indices)
 
+    def whole(self) -> tuple['Source', np.ndarray]:
+        """The source that this is a selection of, itself where it is none; and int64 `[N]`, the places there."""
+        return self, np.arange(len(self))
+
 
 class UnreadableError(ValueError):
     """One example could not be read or decoded; the message says why, not which."""
@@ -96,6 +100,10 @@ class Selection(Source):
 
     def read(self, i: int) -> dict[str, Any]:
         return self._parent.read(int(self._indices[i]))
+
+    def whole(self) -> tuple[Source, np.ndarray]:
+        root, places = self._parent.whole()
+        return root, places[self._indices]
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(self._parent.fingerprint().encode())

@@ -6,6 +6,7 @@ A target is a frozen value. A pipeline takes one or several (`targets=`); each a
 - `Boxes(N)`: `boxes` float32 `[B, N, 4]` x0, y0, x1, y1 in pixels of the output, zeros for padding; `box_labels` int32
   `[B, N]`, -1 for padding; `box_difficult` and `box_crowd` bool `[B, N]`; `box_count` int32 `[B]`, the objects in view
   before those beyond N were cut; `placement` float32 `[B, 6]` (placement.Placement), to map predictions back.
+- `Proposals(P)`: `proposals` float32 `[B, P, 4]`, as `boxes`, best first, zeros for padding; of proposals.Proposed.
 - `Masks`: `segmentation` uint8 `[B, H, W]`, a class or the ignored label.
 """
 
@@ -107,11 +108,8 @@ class Boxes:
         wrong = labels[(labels < 0) | (labels >= info.num_classes)]
         if len(wrong):
             raise ValueError(f'label {wrong[0]} of a box is not one of the classes 0..{info.num_classes - 1}')
-        moved, extent = boxes_to_output(boxes, placement), np.array([size[1], size[0]])
-        centre = (moved[:, :2] + moved[:, 2:]) / 2
-        moved = np.clip(moved, 0, [*extent, *extent]).astype(np.float32)
-        seen = right & (centre >= 0).all(1) & (centre <= extent).all(1) & (moved[:, 2:] > moved[:, :2]).all(1)
-        kept = np.flatnonzero(seen)
+        moved, seen = _in_view(boxes, placement, size)
+        kept = np.flatnonzero(right & seen)
         arrays['placement'][row] = placement
         arrays['box_count'][row] = len(kept)
         if len(kept) > self.max_boxes:
@@ -145,6 +143,35 @@ def checked(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
         if kind != 'clipped':
             right &= ~rows
     return np.where(right[:, None], clipped, 0.0), right, faults
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposals:
+    """The first proposals whose centres are in view, clipped to what is; of a source with them (proposals.Proposed)."""
+
+    max_proposals: int
+    needs: str = dataclasses.field(default='boxes', init=False, repr=False)
+
+    def __post_init__(self):
+        if self.max_proposals < 1:
+            raise ValueError(f'max_proposals must be at least 1, not {self.max_proposals}')
+
+    def allocate(self, count: int, size: Size) -> Arrays:
+        return {'proposals': np.zeros((count, self.max_proposals, 4), np.float32)}
+
+    def fill(self, arrays, row, example, placement, size, info) -> dict[str, int]:
+        moved, seen = _in_view(np.asarray(example['proposals'], np.float64), placement, size)
+        kept = moved[seen][: self.max_proposals]
+        arrays['proposals'][row, : len(kept)] = kept
+        return {}
+
+
+def _in_view(boxes: np.ndarray, placement: Placement, size: Size) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes `[n, 4]` in 0..1 in pixels of the output, clipped to it; and bool `[n]`, whose centres it shows."""
+    moved, extent = boxes_to_output(boxes, placement), np.array([size[1], size[0]])
+    centre = (moved[:, :2] + moved[:, 2:]) / 2
+    moved = np.clip(moved, 0, [*extent, *extent]).astype(np.float32)
+    return moved, (centre >= 0).all(1) & (centre <= extent).all(1) & (moved[:, 2:] > moved[:, :2]).all(1)
 
 
 @dataclasses.dataclass(frozen=True)
