@@ -95,7 +95,7 @@ def spatial_pyramid(
     """
     height, width = features.shape[1:3]
     if boxes is None:
-        rectangles = jnp.broadcast_to(jnp.int32([0, height, 0, width]), (len(features), 1, 4))
+        rectangles = jnp.broadcast_to(jnp.int32([0, height, 0, width]), (features.shape[0], 1, 4))
     else:
         inset = stride / 2 if inset is None else inset
         start = jnp.floor(_finite((boxes[..., :2] - first_centre + inset) / stride) + 0.5)

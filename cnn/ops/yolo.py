@@ -73,7 +73,7 @@ def assign(boxes: jax.Array, valid: jax.Array, grid: tuple[int, int], height, wi
     """
     rows, columns = grid
     if not boxes.shape[1]:
-        boxes, valid = jnp.zeros((len(boxes), 1, 4), boxes.dtype), jnp.zeros((len(boxes), 1), bool)
+        boxes, valid = jnp.zeros((boxes.shape[0], 1, 4), boxes.dtype), jnp.zeros((boxes.shape[0], 1), bool)
     centre = (boxes[..., :2] + boxes[..., 2:]) / 2
     # A centre on the image's last edge belongs to the last cell.
     column = jnp.clip(jnp.floor(centre[..., 0] * (columns / width)), 0, columns - 1).astype(jnp.int32)
@@ -127,8 +127,8 @@ def loss(
     index, full, assigned = assign(boxes, valid, grid, height, width)
     count = full.sum((1, 2))
     if not boxes.shape[1]:
-        boxes, labels = jnp.zeros((len(output), 1, 4)), jnp.zeros((len(output), 1), jnp.int32)
-    flat = index.reshape(len(output), -1)
+        boxes, labels = jnp.zeros((output.shape[0], 1, 4)), jnp.zeros((output.shape[0], 1), jnp.int32)
+    flat = index.reshape(output.shape[0], -1)
     truth = take(boxes, flat).reshape(*index.shape, 1, 4)
     target = _encode(truth, grid, height, width)
     predicted = corners(jax.lax.stop_gradient(places), height, width, sqrt=sqrt)
@@ -188,4 +188,4 @@ def decode(output: jax.Array, *, predictors: int, height, width, sqrt: bool = Tr
     places, confidences, classes = split(output.astype(jnp.float32), predictors)
     boxes = corners(places, height, width, sqrt=sqrt)
     scores = confidences[..., None] * classes[..., None, :]
-    return boxes.reshape(len(output), -1, 4), scores.reshape(len(output), -1, classes.shape[-1])
+    return boxes.reshape(output.shape[0], -1, 4), scores.reshape(output.shape[0], -1, classes.shape[-1])

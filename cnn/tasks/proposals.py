@@ -128,5 +128,5 @@ def sliding(
     cell = anchors_ops.base(ratios=ratios, scales=scales)
     rows, columns = -(-height // int(stride)), -(-width // int(stride))
     windows = anchors_ops.grid(rows, columns, stride, cell, offset=stride / 2 - 8)
-    boxes = clip_to_window(jnp.broadcast_to(windows, (len(scene.images), *windows.shape)), scene.window)
+    boxes = clip_to_window(jnp.broadcast_to(windows, (scene.images.shape[0], *windows.shape)), scene.window)
     return Proposals(boxes, boxes_ops.area(boxes) > 0)
