@@ -217,6 +217,7 @@ def detection(c: ConfigDict, *, fit: str, max_boxes: int) -> None:
     c.canvas.longest = 0
     # Of fit=stretch, in training: each edge moves by up to so much of the side, in or out.
     c.canvas.jitter = 0.0
+    _proposals(c)
     c.detection = ConfigDict({'max_boxes': max_boxes})
     # An image has at most so many detections, each with a score above this; of two of a class that overlap by more than
     # nms_threshold the lesser is left out.
@@ -229,6 +230,21 @@ def detection(c: ConfigDict, *, fit: str, max_boxes: int) -> None:
     c.evaluation.ap = 'area'
     c.checkpoint.best_metric = 'map_50'
     c.folds.kind = 'plain'
+
+
+def _proposals(c: ConfigDict) -> None:
+    """Where detectors that are given their regions get them from."""
+    small = c.image_size <= 128
+    # selective_search, or the workdir of a run of Faster R-CNN whose network proposes; '' for none. Found once for each
+    # image and kept: beside the prepared data, or in that workdir.
+    c.input.proposals = ''
+    # An image has at most so many, the best first.
+    c.input.max_proposals = 150 if small else 2000
+    # input_pipeline/selective_search.py says what each means. For photographs R-CNN's release's fast mode; scenes of 96
+    # pixels as they are, of which 150 regions overlap 99.6 % of the objects by half.
+    c.input.search = ConfigDict({'mode': 'fast', 'width': 0 if small else 500, 'thresholds': (50.0, 100.0),
+                                 'sigma': 0.8, 'min_side': 8.0 if small else 20.0,
+                                 'min_region': 30 if small else 0})  # fmt: skip
 
 
 def folds() -> ConfigDict:

@@ -9,7 +9,7 @@ import numpy as np
 
 import input_pipeline
 from cnn import models
-from cnn.experiments import detectors, recipe, settings
+from cnn.experiments import detectors, initialise, proposing, recipe, settings
 from cnn.experiments.errors import UserError
 from cnn.models import detectors as networks
 from cnn.ops import backend
@@ -20,7 +20,7 @@ from cnn.tasks.forecasting import Forecasting
 from cnn.tasks.segmentation import Segmentation
 from cnn.training.parallel import Replicas
 from input_pipeline import box_crop, canvas, datasets, placement, ready, series, transforms
-from input_pipeline.targets import LABELS, Boxes, Masks
+from input_pipeline.targets import LABELS, Boxes, Masks, Proposals
 
 # Written into the workdir by training, so that a trained network is of use without its data set.
 DATASET_FILE = 'dataset.json'
@@ -78,8 +78,29 @@ def outputs(config, info) -> int:
 def targets(config) -> Any:
     """What the config's batches bring besides pixels."""
     if config.task == 'detection':
-        return Boxes(config.detection.max_boxes)
+        boxes = Boxes(config.detection.max_boxes)
+        return [boxes, Proposals(config.input.max_proposals)] if config.input.proposals else boxes
     return Masks() if config.task == 'segmentation' else LABELS
+
+
+def with_proposals(config, source):
+    """A source whose examples bring the proposals that `targets` asks for, found now where they are not yet."""
+    if config.task != 'detection' or not config.input.proposals:
+        return source
+    return proposing.proposed(config, source, _proposing)
+
+
+def finder(config) -> Any:
+    """What finds an image's proposals (input_pipeline.proposals.Finder); None where the config asks for none."""
+    return proposing.finder(config, _proposing) if config.input.proposals else None
+
+
+def _proposing(run, workdir: pathlib.Path) -> proposing.ByNetwork:
+    """The network of the run in a workdir as it proposes."""
+    known = info(run, workdir)
+    learnt = task(run, known, None)
+    variables, _ = initialise.trained(run, workdir, learnt, model(run, outputs(run, known)))
+    return proposing.ByNetwork(run, learnt, variables, evaluation_transform(run))
 
 
 def evaluation_split(config) -> str:
@@ -287,7 +308,7 @@ def train_pipeline(config, train, devices):
         return train_parts(config, train, [np.arange(len(train))], [config.seed], devices)[0]
     resident, options = _training(config, train, devices)
     kind = input_pipeline.Resident if resident else input_pipeline.Streaming
-    return kind(train, seed=config.seed, **options)
+    return kind(with_proposals(config, train), seed=config.seed, **options)
 
 
 def train_parts(config, source, parts, seeds, devices) -> list[Any]:
@@ -296,7 +317,7 @@ def train_parts(config, source, parts, seeds, devices) -> list[Any]:
         devices.check_batch(config.batch_size, parts=config.optimizer.accumulate_steps)
         return ready.train_parts(source, parts, seeds, **_ready(config, source, config.batch_size, devices))
     resident, options = _training(config, source, devices)
-    return input_pipeline.train_parts(source, parts, seeds, resident=resident, **options)
+    return input_pipeline.train_parts(with_proposals(config, source), parts, seeds, resident=resident, **options)
 
 
 def _training(config, source, devices) -> tuple[bool, dict[str, Any]]:
@@ -348,7 +369,7 @@ def whole_set(config, source):
     """Evaluation batches of all of a source, not of this process's share alone; iterate it as often as needed."""
     transform, size = evaluation_transform(config), config.evaluation.batch_size or config.batch_size
     options = {'batch_size': size, 'host_transform': transform, 'targets': targets(config)}
-    return input_pipeline.evaluation_batches(source, **options)
+    return input_pipeline.evaluation_batches(with_proposals(config, source), **options)
 
 
 def evaluation_pipeline(config, test, devices):
@@ -356,7 +377,7 @@ def evaluation_pipeline(config, test, devices):
     if ready.is_ready(test):
         return evaluation_parts(config, test, [np.arange(len(test))], devices)[0]
     resident, options = _evaluation(config, test, devices)
-    return input_pipeline.evaluation_batches(test, resident=resident, **options)
+    return input_pipeline.evaluation_batches(with_proposals(config, test), resident=resident, **options)
 
 
 def evaluation_parts(config, source, parts, devices) -> list[Any]:
@@ -365,7 +386,7 @@ def evaluation_parts(config, source, parts, devices) -> list[Any]:
         size = settings.evaluation_batch(config, devices)
         return ready.evaluation_parts(source, parts, **_ready(config, source, size, devices))
     resident, options = _evaluation(config, source, devices)
-    return input_pipeline.evaluation_parts(source, parts, resident=resident, **options)
+    return input_pipeline.evaluation_parts(with_proposals(config, source), parts, resident=resident, **options)
 
 
 def _evaluation(config, source, devices) -> tuple[bool, dict[str, Any]]:

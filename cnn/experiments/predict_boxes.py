@@ -9,6 +9,7 @@ from cnn.experiments import build
 from cnn.plots import detection as plots
 from cnn.plots import text
 from input_pipeline import placement as placements
+from input_pipeline.targets import Proposals
 
 # Detections named on the screen.
 NAMED = 4
@@ -27,6 +28,9 @@ class Boxes:
         self._blank = {**task.dummy_batch(1), 'image': np.zeros((1, height, width, 3), np.uint8)}
         # Detections below this score are in `predictions.json`, but not in the picture.
         self._least = task.drawn_score
+        # Of detectors that are given their regions: what finds them in an image that is in no data set.
+        self._finder, self._info = build.finder(config), info
+        self._proposals = Proposals(config.input.max_proposals) if self._finder else None
         self._predict = jax.jit(task.predict)
 
     def detections(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -34,6 +38,10 @@ class Boxes:
         pixels = np.empty_like(self._blank['image'][0])
         placement = self._transform(image, None, pixels)
         batch = {**self._blank, 'image': pixels[None], 'placement': np.float32([placement])}
+        if self._finder:
+            batch |= self._proposals.allocate(1, pixels.shape[:2])
+            (own,) = self._finder.find([image])
+            self._proposals.fill(batch, 0, {'proposals': own}, placement, pixels.shape[:2], self._info)
         found = {name: np.asarray(value[0]) for name, value in self._predict(self._variables, batch).items()}
         real = found['labels'] >= 0
         return placements.boxes_to_source(found['boxes'][real], placement), found['scores'][real], found['labels'][real]

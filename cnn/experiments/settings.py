@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from cnn.experiments import recipe
 from cnn.experiments.errors import UserError, nearest
 from cnn.training import optimizer, profile
+from input_pipeline.selective_search import SelectiveSearch
 
 _CHOICES = {
     'task': ('classification', 'detection', 'forecasting', 'segmentation'),
@@ -107,8 +108,9 @@ def _check_detection(config) -> None:
         raise UserError('config.canvas.height and width must not be negative; 0 is image_size')
     if c.jitter and c.fit != 'stretch':
         raise UserError(f'config.canvas.jitter moves the edges of images with fit=stretch, not with {c.fit}')
-    if min(d.max_boxes, d.max_detections) < 1:
-        raise UserError('config.detection.max_boxes and max_detections must be at least 1')
+    if min(d.max_boxes, d.max_detections, config.input.max_proposals) < 1:
+        raise UserError('config.detection.max_boxes and max_detections, and input.max_proposals, must be at least 1')
+    SelectiveSearch(**config.input.search)
     if config.evaluation.views != 'center':
         raise UserError(f'config.evaluation.views={config.evaluation.views} is for classification; use center')
     if config.augmentation.policy != 'none' or config.augmentation.mixup or config.augmentation.cutmix:
