@@ -6,7 +6,9 @@ FOLDER holds JPEG files (its sub-folders count). Every contender makes random re
 `image_size` pixels from the same files, in batches of 64, on the same cores, in turn, round after round; what is
 printed is the median over rounds of images per second of wall time, of images per second of processor time, and of the
 ratio to raw decoding (simplejpeg, which is libjpeg-turbo, a thread a core, no crop, no resizing) in the same round. The
-pipelines are timed in full swing: from some batch to a later one. PyTorch (with torchvision) and TensorFlow take part
+pipelines are timed in full swing: from some batch to a later one. All have the large memory pages that main.py asks
+for, and PyTorch is run without them too, as whoever installs it has it (the start of its processes counts as processor
+time there). PyTorch (with torchvision) and TensorFlow take part
 where they are installed; neither is needed otherwise.
 """
 
@@ -124,41 +126,64 @@ def this_project_records(files, cores, size):
     return _streaming(source, cores, size)
 
 
-def torch_loader(files, cores, size):
+class Files:
+    """A data set for PyTorch's DataLoader: files in turn, read by Pillow, through torchvision's usual recipe."""
+
+    def __init__(self, files, size):
+        from torchvision import transforms
+
+        self.files, self.length = files, len(files)
+        self.recipe = transforms.Compose(
+            [
+                transforms.RandomResizedCrop(size),
+                transforms.ToTensor(),
+                transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            ]
+        )
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, i):
+        import PIL.Image
+
+        with PIL.Image.open(self.files[i % len(self.files)]) as image:
+            return self.recipe(image.convert('RGB')), 0
+
+
+def torch_loader(files, cores, size, start='fork'):
     """torchvision's way: Pillow, RandomResizedCrop, ToTensor, Normalize in worker processes."""
-    import PIL.Image
     import torch
-    from torchvision import transforms
-
-    recipe = transforms.Compose(
-        [
-            transforms.RandomResizedCrop(size),
-            transforms.ToTensor(),
-            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        ]
-    )
-
-    class Files(torch.utils.data.Dataset):
-        length = len(files)
-
-        def __len__(self):
-            return self.length
-
-        def __getitem__(self, i):
-            with PIL.Image.open(files[i % len(files)]) as image:
-                return recipe(image.convert('RGB')), 0
 
     def run(count):
-        dataset = Files()
+        dataset = Files(files, size)
         dataset.length = count + WARM * BATCH
         processor = processor_seconds()
-        batches = iter(torch.utils.data.DataLoader(dataset, BATCH, shuffle=True, num_workers=cores))
+        loader = torch.utils.data.DataLoader(
+            dataset, BATCH, shuffle=True, num_workers=cores, multiprocessing_context=start
+        )
+        batches = iter(loader)
         wall, _ = timed(batches, count)
         del batches  # the workers end, and their processor time is known
         return wall, dataset.length / (processor_seconds() - processor)
 
     torch.set_num_threads(1)
     return run
+
+
+def torch_loader_as_it_comes(files, cores, size):
+    """The same as its users have it: workers with memory in pages of the usual size."""
+    run = torch_loader(files, cores, size, start='spawn')
+
+    def without(count):
+        held = os.environ.pop('GLIBC_TUNABLES', None)
+        try:
+            return run(count)
+        finally:
+            if held is not None:
+                os.environ['GLIBC_TUNABLES'] = held
+
+    return without
 
 
 def tf_data(files, cores, size):
@@ -199,7 +224,8 @@ CONTENDERS = {
     'raw decoding': raw,
     'this project, files': this_project_files,
     'this project, ArrayRecord': this_project_records,
-    'PyTorch DataLoader, torchvision': torch_loader,
+    'PyTorch, torchvision': torch_loader_as_it_comes,
+    'PyTorch, large pages': torch_loader,
     'tf.data': tf_data,
 }
 
@@ -223,7 +249,7 @@ def measure(contenders, count: int, rounds: int) -> dict[str, list[tuple[float, 
 
 
 def main() -> None:
-    # As main.py runs: large memory pages, for every contender alike.
+    # As main.py runs: large memory pages, for every contender but one alike.
     from cnn.ops import huge_pages
 
     huge_pages.enable()
