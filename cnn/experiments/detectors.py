@@ -6,6 +6,8 @@ from cnn.experiments import recipe, settings
 from cnn.tasks.detection import Detection
 from cnn.tasks.fast_rcnn import FastRCNN
 from cnn.tasks.faster_rcnn import FasterRCNN
+from cnn.tasks.rcnn import RCNN
+from cnn.tasks.sppnet import SPPNet
 from cnn.tasks.yolo import YOLO
 from input_pipeline import canvas as canvases
 from input_pipeline.placement import sides
@@ -13,6 +15,8 @@ from input_pipeline.placement import sides
 # By `model.name`: the task, what it takes of `config.loss`, and the sections that it takes as a whole.
 _TASKS = {
     'yolo': (YOLO, ('coord', 'noobj', 'rescore', 'rmse_fallback', 'sqrt'), ()),
+    'rcnn': (RCNN, (), ('roi', 'windows', 'linear')),
+    'sppnet': (SPPNet, ('pretrain',), ('roi', 'windows', 'linear')),
     'fast_rcnn': (FastRCNN, (), ('roi', 'windows')),
     'faster_rcnn': (FasterRCNN, (), ('rpn', 'roi')),
 }

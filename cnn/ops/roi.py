@@ -97,16 +97,60 @@ def spatial_pyramid(
     if boxes is None:
         rectangles = jnp.broadcast_to(jnp.int32([0, height, 0, width]), (features.shape[0], 1, 4))
     else:
-        inset = stride / 2 if inset is None else inset
-        start = jnp.floor(_finite((boxes[..., :2] - first_centre + inset) / stride) + 0.5)
-        end = jnp.ceil(_finite((boxes[..., 2:] - first_centre - inset) / stride) - 0.5)
-        middle = jnp.floor((start + end) / 2)
-        limit = jnp.float32([width, height]) - 1
-        start, end = (jnp.clip(jnp.where(start > end, middle, x), 0, limit).astype(jnp.int32) for x in (start, end))
-        count = end - start + 1
-        rectangles = jnp.stack([start[..., 1], count[..., 1], start[..., 0], count[..., 0]], -1)
+        rectangles = corner_cells(boxes, height, width, stride=stride, first_centre=first_centre, inset=inset)
     pooled = bins_max(features, rectangles, tuple((n, n) for n in levels))
     return pooled[:, 0] if boxes is None else pooled
+
+
+def corner_cells(
+    boxes: jax.Array, height: int, width: int, *, stride: float, first_centre: float, inset: float | None = None
+) -> jax.Array:
+    """The cells of a map of `height` rows that `spatial_pyramid` takes of boxes `[..., 4]`.
+
+    Returns:
+      int32 `[..., 4]`: first row, number of rows, first column, number of columns.
+    """
+    inset = stride / 2 if inset is None else inset
+    start = jnp.floor(_finite((boxes[..., :2] - first_centre + inset) / stride) + 0.5)
+    end = jnp.ceil(_finite((boxes[..., 2:] - first_centre - inset) / stride) - 0.5)
+    middle = jnp.floor((start + end) / 2)
+    limit = jnp.float32([width, height]) - 1
+    start, end = (jnp.clip(jnp.where(start > end, middle, x), 0, limit).astype(jnp.int32) for x in (start, end))
+    count = end - start + 1
+    return jnp.stack([start[..., 1], count[..., 1], start[..., 0], count[..., 0]], -1)
+
+
+def pyramid_of_scales(
+    maps: Sequence[jax.Array],
+    boxes: jax.Array,
+    index: jax.Array,
+    scale: jax.Array,
+    *,
+    factors: Sequence[tuple[float, float]],
+    levels: Sequence[int] = PYRAMID,
+    stride: float = 16,
+    first_centre: float = 0.0,
+) -> jax.Array:
+    """`spatial_pyramid` of regions of any images, each from a map of one of several scales: `[N, bins, C]`.
+
+    Args:
+      maps: `[B, h, w, C]` of each scale.
+      boxes: `[N, 4]`, in pixels of the image that the factors are of.
+      index: int32 `[N]`, each region's image; `scale`: int32 `[N]`, which of the maps it is pooled from.
+      factors: rows, columns: by which the image of each scale is larger.
+    """
+    images, channels = maps[0].shape[0], maps[0].shape[-1]
+    heights, widths = [m.shape[1] for m in maps], [m.shape[2] for m in maps]
+    # One tall map of all: no region reaches beyond its own part.
+    padded = [jnp.pad(m, ((0, 0), (0, 0), (0, max(widths) - m.shape[2]), (0, 0))) for m in maps]
+    tall = jnp.concatenate(padded, 1).reshape(1, images * sum(heights), max(widths), channels)
+    first, rectangles = 0, jnp.zeros((*index.shape, 4), jnp.int32)
+    for i, (height, width, (rows, columns)) in enumerate(zip(heights, widths, factors, strict=True)):
+        moved = boxes * jnp.float32([columns, rows] * 2)
+        own = corner_cells(moved, height, width, stride=stride, first_centre=first_centre)
+        own = own.at[:, 0].add(index * sum(heights) + first)
+        rectangles, first = jnp.where((scale == i)[:, None], own, rectangles), first + height
+    return bins_max(tall, rectangles[None], tuple((n, n) for n in levels))[0]
 
 
 def _finite(cells: jax.Array) -> jax.Array:

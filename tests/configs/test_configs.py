@@ -15,7 +15,7 @@ NAMES = sorted(p.stem for p in (ROOT / 'configs').glob('*.py') if p.stem not in 
 CONTRACT = ('seed', 'dataset', 'image_size', 'batch_size', 'epochs', 'precision', 'init_from', 'model', 'optimizer',
             'schedule', 'augmentation', 'evaluation', 'checkpoint', 'folds')  # fmt: skip
 # The data sets of those that do not learn classes of images.
-DETECTORS = ('fast_rcnn', 'faster_rcnn', 'yolo')
+DETECTORS = ('rcnn', 'sppnet', 'fast_rcnn', 'faster_rcnn', 'yolo')
 OWN = {'forecast': ('fertility',), 'fcn': ('digit_scenes', 'oxford_iiit_pet'),
        **dict.fromkeys(DETECTORS, ('digit_scenes', 'voc/2007'))}  # fmt: skip
 

@@ -11,7 +11,7 @@ import flax.linen as nn
 from cnn import models
 
 # Files of this folder that hold parts of detectors.
-_PARTS = {'roi_heads', 'rpn', 'trunks'}
+_PARTS = {'linear_heads', 'roi_heads', 'rpn', 'trunks'}
 
 
 def names() -> list[str]:

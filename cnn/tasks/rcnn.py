@@ -1,0 +1,102 @@
+"""R-CNN as a task: every proposal, warped, through the whole network (Girshick et al. 2014, arXiv:1311.2524).
+
+Training is the paper's fine-tuning: a softmax over classes and background, on regions drawn from all images of a batch.
+What follows, `fit`, is solved for (region_fit.py).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cnn.models.detectors.linear_heads import Said
+from cnn.ops import keys
+from cnn.ops.detections import Detections
+from cnn.ops.losses import softmax_cross_entropy
+from cnn.tasks import regions
+from cnn.tasks.base import Variables
+from cnn.tasks.detection import Scene
+from cnn.tasks.fast_rcnn import FastRCNN
+from cnn.tasks.faster_rcnn import recall
+from cnn.tasks.region_fit import Fitting, LinearOptions
+
+
+class RCNN(Fitting, FastRCNN):
+    """The network on every proposal.
+
+    Args:
+      module: of cnn/models/detectors/rcnn.py.
+      roi: fields of `regions.RegionOptions`: `batch` regions an image are learnt on average, over the whole batch.
+      linear: of `region_fit.LinearOptions`.
+      **shared: what `FastRCNN` takes.
+    """
+
+    def __init__(self, module: Any, *, linear: Mapping | None = None, **shared: Any):
+        super().__init__(module, **shared)
+        self.linear = LinearOptions(**(linear or {}))
+
+    def losses(
+        self, variables: Variables, scene: Scene, key: jax.Array
+    ) -> tuple[dict[str, jax.Array], dict[str, jax.Array], Variables]:
+        """`class`; shown are `region_accuracy`, and `proposal_recall` as in FasterRCNN."""
+        drawn, image, found = regions.choose_together(
+            keys.stream(key, 'regions'), *self.proposals(scene), scene, self.roi
+        )
+        said, updates = self.apply(variables, scene, drawn.boxes, image, scene.window, key=key)
+        of_class, right = by_image(said.logits, drawn, image, scene.images.shape[0])
+        shown = {'region_accuracy': right, 'proposal_recall': recall(found, scene)}
+        return {'class': of_class}, shown, updates
+
+    def describe(
+        self, variables: Variables, scene: Scene, boxes: jax.Array, valid: jax.Array, pick: Callable[[Said], Any]
+    ) -> Any:
+        """See `Fitting`. Real regions come first and go through the network `module.chunk` at a time; a chunk without
+        any is left out."""
+        images, count = boxes.shape[:2]
+        chunk = min(self.module.chunk, images * count)
+        missing = -(images * count) % max(chunk, 1)
+        order = jnp.argsort(~valid.ravel(), stable=True).astype(jnp.int32)
+        real = jnp.pad(valid.ravel()[order], (0, missing))
+        order = jnp.pad(order, (0, missing))
+
+        def say(at):
+            own = boxes.reshape(-1, 4)[at]
+            return pick(self.apply(variables, scene, own, at // count, scene.window))
+
+        nothing = jax.eval_shape(say, jax.ShapeDtypeStruct((chunk,), jnp.int32))
+
+        def step(_, part):
+            at, is_real = part
+            return None, lax.cond(
+                is_real.any(), say, lambda _: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), nothing), at
+            )
+
+        if images * count <= chunk:
+            said = say(order)
+        else:
+            _, said = lax.scan(step, None, (order.reshape(-1, chunk), real.reshape(-1, chunk)))
+            said = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: images * count], said)
+        back = jnp.argsort(order[: images * count])
+        return jax.tree.map(lambda x: x[back].reshape(images, count, *x.shape[1:]), said)
+
+    def detect(self, variables: Variables, scene: Scene) -> Detections:
+        """By the machines or the softmax, as `linear` says."""
+        return self.judged(variables, scene)
+
+
+def by_image(
+    logits: jax.Array, drawn: regions.Regions, image: jax.Array, images: int
+) -> tuple[jax.Array, jax.Array]:
+    """Regions' losses as a number for each image, float32 `[images]`, whose mean is the mean over all regions; and the
+    share of the regions whose class is right, in the same way.
+
+    Args:
+      logits: float32 `[n, C + 1]`; `drawn`: arrays `[n, ...]`; `image`: int32 `[n]`, of each.
+    """
+    number = jnp.maximum(drawn.counts.sum(), 1)
+    right = (logits.argmax(-1) == drawn.labels).astype(jnp.float32)
+    values = jnp.stack([softmax_cross_entropy(logits, drawn.labels), right], -1)
+    values = jnp.where(drawn.counts[:, None], values, 0.0) * (images / number)
+    return tuple(jax.ops.segment_sum(values, image, images).T)
