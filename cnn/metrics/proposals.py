@@ -31,7 +31,7 @@ def recall(
     *,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> dict[str, Average]:
-    """States `proposal_recall_50` (an overlap of at least 0.5) and `proposal_average_recall` (over `thresholds`).
+    """States `proposal_recall` (an overlap of at least 0.5) and `average_recall` (over `thresholds`).
 
     Args:
       proposals, valid, truth: as `best_overlaps`, with a leading axis B; truth_valid: bool `[B, N]`, the objects that
@@ -41,6 +41,6 @@ def recall(
     counts = truth_valid.astype(jnp.float32)
     found = (best[..., None] >= jnp.asarray(thresholds, jnp.float32)).mean(-1)
     return {
-        'proposal_recall_50': Average((counts * (best >= 0.5)).sum(), counts.sum()),
-        'proposal_average_recall': Average((counts * found).sum(), counts.sum()),
+        'proposal_recall': Average((counts * (best >= 0.5)).sum(), counts.sum()),
+        'average_recall': Average((counts * found).sum(), counts.sum()),
     }

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn.metrics.base import Average
+from cnn.metrics.proposals import recall
 from cnn.ops import augment, keys
 from cnn.ops import boxes as boxes_ops
 from cnn.ops.detections import PADDING, Detections
@@ -136,6 +137,11 @@ class Detection:
         """Defined by the detector: D detections an image, in input pixels, suppressed and clipped to `window`."""
         raise NotImplementedError
 
+    def judge(self, variables: Variables, scene: Scene) -> tuple[Detections, jax.Array | None]:
+        """`detect`, and what was judged: float32 `[B, P, 4]`, best first, zeros for padding; None for a detector that
+        judges no proposals."""
+        return self.detect(variables, scene), None
+
     def dummy_batch(self, size: int) -> dict[str, np.ndarray]:
         """One black image without an object."""
         n = self.max_boxes
@@ -228,16 +234,23 @@ class Detection:
     def predict(self, variables: Variables, batch: Batch) -> dict[str, jax.Array]:
         """`boxes` float32 `[B, D, 4]` in pixels of the input, `scores` float32 `[B, D]` from the highest down, `labels`
         int32 `[B, D]` (-1 for padding), and `source_boxes`, the boxes in pixels of the upright image; of the batch's
-        objects the same in `source_truth` `[B, N, 4]`."""
-        found = self.detect(variables, self.scene(batch))
+        objects the same in `source_truth` `[B, N, 4]`; and the `proposals` that were judged, if any were."""
+        found, proposed = self.judge(variables, self.scene(batch))
         predictions = found._asdict() | {'source_boxes': boxes_ops.to_source(found.boxes, batch['placement'])}
         if 'boxes' in batch:
             predictions['source_truth'] = boxes_ops.to_source(batch['boxes'], batch['placement'])
+        if proposed is not None:
+            predictions['proposals'] = proposed
         return predictions
 
     def metrics(self, predictions: dict[str, jax.Array], batch: Batch) -> dict[str, Any]:
-        """Nothing that could be added up: average precision ranks the detections of all images (see `collector`)."""
-        return {}
+        """The proposals' recall, where there are any; average precision ranks the detections of all images (see
+        `collector`)."""
+        if 'proposals' not in predictions:
+            return {}
+        counts = (batch['box_labels'] >= 0) & ~batch['box_difficult'] & ~batch['box_crowd']
+        counts &= batch['mask'][:, None] > 0
+        return recall(predictions['proposals'], boxes_ops.area(predictions['proposals']) > 0, batch['boxes'], counts)
 
     def collector(self) -> Detected:
         """Keeps each image's detections and objects, in pixels of the upright image."""

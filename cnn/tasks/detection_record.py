@@ -7,6 +7,8 @@ import numpy as np
 
 from cnn.metrics import detection, hoiem, voc_ap
 
+# Images whose proposals are kept, for a picture of one of them.
+EXAMPLES = 8
 SCORES = ('map_50', 'map_coco', 'map_coco_75', 'mar_coco_100')
 
 
@@ -43,6 +45,13 @@ class Drawn(NamedTuple):
     verdicts: np.ndarray
 
 
+class Example(NamedTuple):
+    """One image with the proposals that were judged in it, float32 `[n, 4]`, best first, in pixels of the input."""
+
+    seen: Seen
+    proposals: np.ndarray
+
+
 class Detected:
     """One evaluation's detections, image by image.
 
@@ -54,6 +63,7 @@ class Detected:
     def __init__(self, num_classes: int, *, ap: str = 'area'):
         self._num_classes, self._ap = num_classes, ap
         self._images: list[Seen] = []
+        self._examples: list[Example] = []
 
     def update(self, predictions: dict[str, Any], batch: dict[str, Any]) -> None:
         """Takes one batch, NumPy arrays, padding included."""
@@ -74,10 +84,17 @@ class Detected:
                 batch['boxes'][row][there],
             )
             self._images.append(seen)
+            if 'proposals' in predictions and len(self._examples) < EXAMPLES:
+                own = predictions['proposals'][row]
+                self._examples.append(Example(seen, own[(own[:, 2:] > own[:, :2]).all(1)]))
 
     def images(self) -> list[Seen]:
         """All images by their place in the data set."""
         return sorted(self._images, key=lambda seen: seen.index)
+
+    def example(self) -> Example | None:
+        """Of the first images that proposals were judged in, the one with the most objects, the first of equals."""
+        return max(self._examples, key=lambda example: len(example.seen.truth), default=None)
 
     def compute(self) -> dict[str, float]:
         """`map_50` and, by COCO's rule, `map_coco` (overlaps of 0.5 to 0.95), `map_coco_75` and `mar_coco_100`, 0 to 1.

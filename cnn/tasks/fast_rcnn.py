@@ -10,7 +10,7 @@ import jax
 from cnn.ops import boxes as boxes_ops
 from cnn.ops import keys
 from cnn.ops.detections import Detections
-from cnn.tasks import proposals, regions
+from cnn.tasks import proposals, region_pictures, regions
 from cnn.tasks.base import Batch, Variables
 from cnn.tasks.detection import Detection, Scene
 from cnn.tasks.faster_rcnn import recall
@@ -55,11 +55,12 @@ class FastRCNN(Detection):
     def losses(
         self, variables: Variables, scene: Scene, key: jax.Array
     ) -> tuple[dict[str, jax.Array], dict[str, jax.Array], Variables]:
-        """`class` and `box`; shown is `proposal_recall`, as in FasterRCNN."""
+        """`class` and, where boxes are learnt, `box`; shown is `proposal_recall`, as in FasterRCNN."""
         drawn, found = regions.choose(keys.stream(key, 'regions'), *self.proposals(scene), scene, self.roi)
         (logits, deltas), updates = self.apply(variables, scene, drawn.boxes, key=key)
         of_class, of_box = regions.losses(logits, deltas, drawn, self.roi)
-        return {'class': of_class, 'box': of_box}, {'proposal_recall': recall(found, scene)}, updates
+        parts = {'class': of_class} | ({'box': of_box} if self.roi.regress else {})
+        return parts, {'proposal_recall': recall(found, scene)}, updates
 
     def detect(self, variables: Variables, scene: Scene) -> Detections:
         """The head on all proposals."""
@@ -68,3 +69,15 @@ class FastRCNN(Detection):
         limits = {'nms_threshold': self.nms_threshold, 'score_threshold': self.score_threshold}
         count = self.max_detections
         return regions.detect(logits, deltas, *found, scene.window, self.roi, **limits, count=count)
+
+    def judge(self, variables: Variables, scene: Scene) -> tuple[Detections, jax.Array]:
+        """See `Detection`."""
+        return self.detect(variables, scene), self.proposals(scene).padded()
+
+    def draw(self, folder: str, states: dict[str, Any], collector: Any, source: Any) -> list[str]:
+        """As `Detection` does; with a source also `proposals.png`."""
+        drawn, example = super().draw(folder, states, collector, source), collector.example()
+        if source is None or example is None:
+            return drawn
+        region_pictures.proposals(folder, source.image(example.seen.index), example)
+        return [*drawn, region_pictures.PROPOSALS]

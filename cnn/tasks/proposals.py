@@ -63,6 +63,10 @@ class Proposals(NamedTuple):
     boxes: jax.Array
     valid: jax.Array
 
+    def padded(self) -> jax.Array:
+        """The boxes, zeros where they are not real."""
+        return jnp.where(self.valid[..., None], self.boxes, 0.0)
+
 
 def propose(judged: Judged, window: jax.Array, options: ProposalOptions, *, train: bool) -> Proposals:
     """The anchors moved, cut to the image, without the small ones, suppressed; no gradient flows through it.
@@ -83,6 +87,22 @@ def propose(judged: Judged, window: jax.Array, options: ProposalOptions, *, trai
     return Proposals(jnp.where(kept.valid[..., None], matching.take(boxes, kept.index), 0.0), kept.valid)
 
 
+def matched(anchors: jax.Array, scene: Scene, options: ProposalOptions) -> matching.Match:
+    """Which anchors, `[N, 4]`, learn which object of each image, and which learn that there is none."""
+    border = jnp.inf if options.border < 0 else options.border
+    inside = (anchors[:, :2] >= scene.window[:, None, :2] - border).all(-1)
+    inside &= (anchors[:, 2:] <= scene.window[:, None, 2:] + border).all(-1)
+    return matching.match(
+        boxes_ops.iou(anchors, scene.boxes),
+        scene.valid,
+        positive=options.positive,
+        negative=(0.0, options.negative),
+        best_too=True,
+        usable=inside,
+        ignored=on_ignored(anchors, scene),
+    )
+
+
 def losses(
     key: jax.Array, judged: Judged, scene: Scene, options: ProposalOptions
 ) -> tuple[jax.Array, jax.Array]:
@@ -92,24 +112,13 @@ def losses(
     cells and multiplies by ten, which is about the same.
     """
     anchors = jnp.asarray(judged.anchors)
-    border = jnp.inf if options.border < 0 else options.border
-    inside = (anchors[:, :2] >= scene.window[:, None, :2] - border).all(-1)
-    inside &= (anchors[:, 2:] <= scene.window[:, None, 2:] + border).all(-1)
-    matched = matching.match(
-        boxes_ops.iou(anchors, scene.boxes),
-        scene.valid,
-        positive=options.positive,
-        negative=(0.0, options.negative),
-        best_too=True,
-        usable=inside,
-        ignored=on_ignored(anchors, scene),
-    )
+    found = matched(anchors, scene, options)
     share = options.positive_share
-    drawn = roi_sampling.sample(key, scene.row, matched.label, count=options.batch, positive_share=share)
+    drawn = roi_sampling.sample(key, scene.row, found.label, count=options.batch, positive_share=share)
     is_object, counts = drawn.label == matching.POSITIVE, drawn.label != matching.NEITHER
     number = jnp.maximum(counts.sum(1), 1)
     of_object = softmax_cross_entropy(matching.take(judged.logits, drawn.index), is_object.astype(jnp.int32))
-    objects = matching.take(scene.boxes, matching.take(matched.index, drawn.index))
+    objects = matching.take(scene.boxes, matching.take(found.index, drawn.index))
     targets = boxes_ops.encode(objects, anchors[drawn.index])
     off = jnp.where(is_object[..., None], matching.take(judged.deltas, drawn.index) - targets, 0.0)
     of_object = jnp.where(counts, of_object, 0.0).sum(1) / number

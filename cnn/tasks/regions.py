@@ -31,6 +31,8 @@ class RegionOptions:
       stds: of the normalised targets.
       sigma: where smooth L1 turns from a square to a line, at 1 / sigma**2.
       weight: of the loss of boxes against that of classes.
+      regress: whether boxes are learnt, and moved in detection; without, regions are named as they were proposed
+        (Girshick 2015, section 5.1).
     """
 
     batch: int = 64
@@ -42,6 +44,7 @@ class RegionOptions:
     stds: tuple[float, ...] = (0.1, 0.1, 0.2, 0.2)
     sigma: float = 1.0
     weight: float = 1.0
+    regress: bool = True
 
     def __post_init__(self):
         check_shares('roi', self, ('positive_share', 'positive', 'background_low', 'background_high'))
@@ -176,11 +179,13 @@ def detect(
     score_threshold: float,
     count: int,
 ) -> Detections:
-    """Every region as every class, each with a box of its own, suppressed class by class."""
+    """Every region as every class, each with a box of its own unless boxes are not moved, suppressed class by class."""
     scores = jax.nn.softmax(logits.astype(jnp.float32), -1)[..., 1:]
-    moved = boxes_ops.decode(deltas[..., 1:, :], boxes[..., None, :], stds=options.stds)
-    shape = moved.shape
-    moved = clip_to_window(moved.reshape(shape[0], -1, 4), window).reshape(shape)
+    moved = boxes
+    if options.regress:
+        moved = boxes_ops.decode(deltas[..., 1:, :], boxes[..., None, :], stds=options.stds)
+        shape = moved.shape
+        moved = clip_to_window(moved.reshape(shape[0], -1, 4), window).reshape(shape)
     return detections.select(
         moved, scores, iou_threshold=nms_threshold, score_threshold=score_threshold, count=count, valid=valid
     )

@@ -179,6 +179,6 @@ def test_recall_of_proposals():
     counts = np.array([[True, True, True, False], [True, False, False, False]])
     states = jax.jit(proposals.recall)(boxes, valid, truth, counts)
     # Overlaps of 1, 2/3 and 0.43 in the first image, nothing in the second: four objects, two found.
-    assert states['proposal_recall_50'].compute('r') == {'r': 0.5}
+    assert states['proposal_recall'].compute('r') == {'r': 0.5}
     # 2/3 reaches 0.5, 0.55, 0.6 and 0.65: four of ten thresholds.
-    assert states['proposal_average_recall'].compute('r') == {'r': pytest.approx(1.4 / 4)}
+    assert states['average_recall'].compute('r') == {'r': pytest.approx(1.4 / 4)}

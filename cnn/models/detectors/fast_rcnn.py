@@ -13,6 +13,11 @@ import numpy as np
 
 from cnn.models import initializers, layers
 from cnn.models.detectors import roi_heads, trunks
+from cnn.ops import boxes as boxes_ops
+from cnn.ops import resample
+
+# Pixels that a region should be large where there are several scales.
+REGION = 224.0 * 224.0
 
 
 class FastRCNN(nn.Module):
@@ -20,6 +25,11 @@ class FastRCNN(nn.Module):
 
     Without boxes the whole image is the one region. With `freeze_norm` the trunk's and the head's norms keep the
     statistics they came with, in training too. Dropout draws from the stream `dropout`.
+
+    Attributes:
+      scales: factors on the images at which they go through the trunk outside training, where every region is read at
+        the one that brings its area nearest to `region` pixels (section 5.2); () for the images as they come. Training
+        sees each image at one scale, which whoever feeds it chooses.
     """
 
     num_classes: int
@@ -27,11 +37,26 @@ class FastRCNN(nn.Module):
     endpoint: str
     head: nn.Module
     freeze_norm: bool = False
+    scales: tuple[float, ...] = ()
+    region: float = REGION
 
     @nn.compact
     def __call__(self, images: jax.Array, boxes: jax.Array | None = None, train: bool = False):
-        features = self.trunk(images, train and not self.freeze_norm)[1][self.endpoint]
-        return self.head(features, whole(images) if boxes is None else boxes, train)
+        boxes = whole(images) if boxes is None else boxes
+        if train or not self.scales:
+            return self.head(self._map(images, train), boxes, train)
+        height, width = images.shape[1:3]
+        area = boxes_ops.area(boxes)[..., None] * jnp.float32(self.scales) ** 2
+        nearest, pooled = jnp.abs(area - self.region).argmin(-1), 0.0
+        for i, scale in enumerate(self.scales):
+            tall, wide = max(round(height * scale), 1), max(round(width * scale), 1)
+            features = self._map(resample.resize(images, height=tall, width=wide), train)
+            moved = boxes * jnp.float32([wide / width, tall / height] * 2)
+            pooled = jnp.where((nearest == i)[..., None, None, None], self.head.pool(features, moved), pooled)
+        return self.head(features, boxes, train, pooled)
+
+    def _map(self, images: jax.Array, train: bool) -> jax.Array:
+        return self.trunk(images, train and not self.freeze_norm)[1][self.endpoint]
 
 
 def whole(images: jax.Array) -> jax.Array:
@@ -58,6 +83,9 @@ def create(
     pool_size: int = 0,
     dropout: float = -1.0,
     freeze_norm: bool = False,
+    shortest: float = 0.0,
+    scales: tuple[float, ...] = (),
+    region: float = REGION,
     norm_axis: str | None = None,
     norm_momentum: float = 0.9,
     dtype: layers.Dtype = jnp.float32,
@@ -74,11 +102,15 @@ def create(
       pooling: 'max' or 'align', to `pool_size` bins a side.
       dropout: behind each dense layer; -1 is the variant's.
       freeze_norm: norms keep their statistics, as photographs in batches of two need.
+      shortest: pixels of the shortest side of images as they come, `scales`: of the same side where they go through the
+        trunk; () for the images as they come. `region`: pixels that a region's area should be near to.
 
     Raises:
       ValueError: for an unknown choice, naming the nearest right one, or sizes that do not go together.
     """
     layers.check_choice('variant', variant, tuple(VARIANTS))
+    if scales and (shortest <= 0 or min(scales) <= 0):
+        raise ValueError(f'model.scales={tuple(scales)} relate to model.shortest={shortest}: both are pixels above 0')
     sizes = VARIANTS[variant]
     own = {} if trunk else dict(sizes['sizes'])
     asked = {'depth': depth, 'variant': trunk_variant, 'stem': stem, 'width': width, 'norm': norm,
@@ -106,6 +138,8 @@ def create(
         endpoint,
         roi_heads.RoIHead(num_classes, body, pooling, size, stride, first_centre),
         freeze_norm,
+        tuple(scale / shortest for scale in scales),
+        region,
     )
 
 

@@ -37,15 +37,21 @@ class RoIHead(nn.Module):
     stride: int
     first_centre: float = 0.0
 
-    @nn.compact
-    def __call__(self, features: jax.Array, boxes: jax.Array, train: bool = False) -> tuple[jax.Array, jax.Array]:
+    def pool(self, features: jax.Array, boxes: jax.Array) -> jax.Array:
+        """What the body sees of the regions: `[B, R, *size, F]`."""
         size, scale = (self.size, self.size), 1 / self.stride
         if self.pooling == 'max':
             # The authors' boxes end at the last pixel inside, and roi_pool reads corners as they are.
-            pooled = roi_pool(features, boxes - jnp.float32([0, 0, 1, 1]), size=size, scale=scale)
-        else:
-            # roi_align takes the first cell's centre for half a stride.
-            pooled = roi_align(features, boxes + self.stride / 2 - (self.first_centre + 0.5), size=size, scale=scale)
+            return roi_pool(features, boxes - jnp.float32([0, 0, 1, 1]), size=size, scale=scale)
+        # roi_align takes the first cell's centre for half a stride.
+        return roi_align(features, boxes + self.stride / 2 - (self.first_centre + 0.5), size=size, scale=scale)
+
+    @nn.compact
+    def __call__(
+        self, features: jax.Array, boxes: jax.Array, train: bool = False, pooled: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """`pooled` in place of `pool(features, boxes)` where the regions come from several maps."""
+        pooled = self.pool(features, boxes) if pooled is None else pooled
         x = self.body(pooled.reshape(-1, *pooled.shape[2:]), train).astype(jnp.float32)
         # Fast R-CNN, section 2.3: deviations 0.01 and 0.001.
         count = self.num_classes + 1
