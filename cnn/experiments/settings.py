@@ -11,7 +11,6 @@ from cnn.training import optimizer, profile
 from input_pipeline.selective_search import SelectiveSearch
 
 _CHOICES = {
-    'task': ('classification', 'detection', 'forecasting', 'segmentation'),
     'precision': ('auto', 'float32', 'bfloat16'),
     'optimizer.name': optimizer.NAMES,
     'schedule.name': optimizer.SCHEDULES,

@@ -21,7 +21,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from cnn.experiments import build, fit, grid, group, settings, train
+from cnn.experiments import build, fit, grid, group, settings, tasks, train
 from cnn.experiments.errors import UserError, nearest
 from cnn.experiments.members import Member
 from cnn.training.log import to_json
@@ -160,6 +160,7 @@ def final(config, workdir: pathlib.Path) -> Any:
 def check(config) -> None:
     """Raises a UserError for the first stage that is not right, or whose settings are not (settings.check)."""
     for stage in of(config, lambda name: pathlib.Path(name)):
+        tasks.kind(stage.config)
         settings.check(stage.config)
 
 
