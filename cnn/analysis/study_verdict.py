@@ -32,7 +32,7 @@ class Prediction:
     """Something that a claim says is above zero.
 
     Attributes:
-      words: what is measured, as in 'plain_56 - plain_20, training loss'.
+      words: what is measured, as in 'train loss, plain_56 - plain_20'.
       measure: its value for each seed (or for each round of timing).
       digits: after the point, where it is said.
     """
@@ -64,11 +64,11 @@ class Finding:
     digits: int = 4
 
     def said(self) -> str:
-        """`plain_56 - plain_20, training loss: +0.4120 (95 % interval +0.3000 to +0.5240, n = 3)`."""
+        """`train loss, plain_56 - plain_20: +0.4120 (95 % interval +0.3000 to +0.5240, n = 3)`."""
         i, d = self.interval, self.digits
         if i.low is None:
             return f'{self.words}: {i.mean:+.{d}f} ({i.method}, n = {i.n})'
-        ends = f'{i.confidence:.0%} interval {i.low:+.{d}f} to {i.high:+.{d}f}'
+        ends = f'{100 * i.confidence:g} % interval {i.low:+.{d}f} to {i.high:+.{d}f}'
         return f'{self.words}: {i.mean:+.{d}f} ({ends}, n = {i.n})'
 
 

@@ -31,28 +31,26 @@ class Arm:
 
 
 def of(config) -> list[Arm]:
-    """The arms of a config with a section `study`, in its order, each checked.
+    """The arms of `config.study.order`, each checked.
 
     Raises:
-      UserError: no arms, one of `study.only` that is not there, a field that the config lacks or of another type, a
+      UserError: no arms, one that has no section or is named twice, a field that the config lacks or of another type, a
         value that a run would be refused for.
     """
     sections = config.study.arms
-    only = [name.strip() for name in config.study.only.split(',') if name.strip()]
-    for name in only:
-        if name not in sections:
-            raise UserError(f'config.study.only names {name!r}; {nearest(name, sections)}')
+    order = [name.strip() for name in config.study.order.split(',') if name.strip()]
+    if not order or len(set(order)) < len(order):
+        raise UserError(f'config.study.order={config.study.order!r} must name each arm that is trained once')
     found = []
-    for name, section in sections.items():
-        if only and name not in only:
-            continue
+    for name in order:
+        if name not in sections:
+            raise UserError(f'config.study.order names {name!r}, which has no section; {nearest(name, sections)}')
+        section = sections[name]
         own = {path: _typed(config, name, path, settings.field(section, path)) for path in grid.paths(section)}
         for varied in grid.settings_of(config, config.study.vary):
             if both := set(own) & set(varied):
                 raise UserError(f'config.study.vary and the arm {name} both set {min(both)}')
             found.append(_arm(config, name, own, varied))
-    if not found:
-        raise UserError('config.study.arms has no section: give it one for each arm')
     return found
 
 

@@ -134,7 +134,7 @@ def create(
 
     Args:
       variant: layers with weights, '11', '13', '16', '19', or the paper's letter: A, B, C (16 with 1x1 third
-        convolutions), D, E.
+        convolutions), D, E; or 'B5x5', the shallow net of section 4.1 that B is compared with.
       batch_norm: True is `norm='batch'`, which no paper net has but torchvision's `_bn` do; the biases stay. `norm` may
         also be 'group' or 'none'; `norm_axis` names the mapped axis of synchronised batch norm.
       classifier: 'dense' or 'conv'; `convert_classifier` turns the parameters of one into the other's.
@@ -181,5 +181,7 @@ VARIANTS = {
     'C': ((3, 3), (3, 3), (3, 3, 1), (3, 3, 1), (3, 3, 1)),
     '16': ((3, 3), (3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)),
     '19': ((3, 3), (3, 3), (3,) * 4, (3,) * 4, (3,) * 4),
+    # Section 4.1: the shallow net, B with each pair of 3x3 convolutions replaced by one of 5x5.
+    'B5X5': ((5,),) * 5,
 }
 LETTERS = {'A': '11', 'B': '13', 'D': '16', 'E': '19'}

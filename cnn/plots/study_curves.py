@@ -97,10 +97,19 @@ def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _scales(grid) -> None:
+    """Logarithmic axes that hold every training curve: of an early test loss, which running statistics that lag behind
+    may make a thousand times as large, the top is cut."""
     for row in grid:
-        low, high = row[0].dataLim.intervaly
-        if low > 0 and high > 10 * low:
-            row[0].set_yscale('log')
-            row[0].yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-            row[0].yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f'{v:g}'))
-            row[0].yaxis.set_minor_locator(ticker.NullLocator())
+        values = {style: np.concatenate([line.get_ydata() for axes in row for line in axes.get_lines()
+                                         if (line.get_linestyle() == '--') == (style == 'train')] or [np.zeros(0)])
+                  for style in ('train', 'test')}  # fmt: skip
+        every = np.concatenate([*values.values()])
+        every = every[every > 0]
+        if not every.size or every.max() < 10 * every.min():
+            continue
+        top = values['train'].max() if values['train'].size else every.max()
+        row[0].set_yscale('log')
+        row[0].set_ylim(every.min() / 1.4, 1.5 * top)
+        row[0].yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        row[0].yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f'{v:g}'))
+        row[0].yaxis.set_minor_locator(ticker.NullLocator())

@@ -24,15 +24,8 @@ def get_config(arg: str = ''):
     }
     section.add(c, 'degradation', arms, kind='curves', columns='train_loss,accuracy')
     if a.size == 'small':
-        # Digits of 14 pixels and half the paper's width; a loss without smoothing and images without shifts, so that
-        # what is seen is how well the training examples are fitted.
-        c.image_size = a.image_size or 14
+        # Half the paper's width.
+        section.digits(c, a, epochs=5.0)
         c.model.width = 8
-        c.batch_size = 64
-        c.epochs = 5.0
-        c.loss.label_smoothing = 0.0
-        c.augmentation.crop = 'none'
-        c.evaluation.every_epochs = 0.5
-        c.checkpoint.every_epochs = 2.5
     section.tiny(c, a)
     return c

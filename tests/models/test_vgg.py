@@ -65,3 +65,15 @@ def test_configuration_c_has_1x1_convolutions_third_in_its_last_stages():
     stages = models.create('vgg', num_classes=2, variant='C').stages
     assert [[kernel for _, kernel in stage] for stage in stages] == [[3, 3], [3, 3], [3, 3, 1], [3, 3, 1], [3, 3, 1]]
     assert [stage[0][0] for stage in stages] == [64, 128, 256, 512, 512]
+
+
+def test_the_shallow_net_has_one_5x5_for_each_pair_of_3x3():
+    stages = models.create('vgg', num_classes=2, variant='B5x5').stages
+    assert stages == tuple(((features, 5),) for features in (64, 128, 256, 512, 512))
+    module = models.create('vgg', num_classes=1000, variant='B5x5')
+    shapes = jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32))
+    found = sum(leaf.size for leaf in jax.tree.leaves(shapes['params']))
+    # By hand: 25 taps between 3, 64, 128, 256, 512 and 512 channels, their biases, and every VGG's classifier.
+    convolutions = 25 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512 * 512) + 64 + 128 + 256 + 512 + 512
+    dense = 512 * 7 * 7 * 4096 + 4096 + 4096 * 4096 + 4096 + 4096 * 1000 + 1000
+    assert found == convolutions + dense == 134_503_528

@@ -1,0 +1,38 @@
+"""LRN, overlapping pooling, dropout and augmentation in AlexNet (Krizhevsky et al. 2012).
+
+  python main.py --mode=study --config=configs/studies/alexnet.py
+  python main.py --mode=study --config=configs/studies/alexnet.py:size=paper
+
+The network, and the network without each of them. Arguments: size (small, paper), dataset, image_size, preset=tiny.
+Expected: docs/studies.md. The paper's size is its own on ImageNet.
+"""
+
+from configs import alexnet
+from configs.studies import section
+
+
+def get_config(arg: str = ''):
+    """See the file's docstring."""
+    a = section.parse(arg, 'imagenet2012')
+    c = alexnet.get_config(section.rest(a))
+    small = a.size == 'small'
+    plain = {'crop': 'none'} if small else {'crop': 'random_resized', 'min_area': 1.0, 'flip': False, 'lighting': 0.0}
+    arms = {
+        'whole': {},
+        'without_lrn': {'model': {'lrn': 'none'}},
+        'without_overlap': {'model': {'overlapping': False}},
+        'without_dropout': {'model': {'dropout': 0.0}},
+        'without_augmentation': {'augmentation': plain},
+    }
+    section.add(c, 'alexnet', arms, seeds=5 if small else 3, columns='accuracy,loss,fit_loss')
+    if small:
+        # A tenth of the digits, and an eighth of the width: what is against overfitting needs something to do.
+        c.study.examples = 400
+        c.model.width = 0.125
+        c.batch_size = 32
+        c.steps = 400
+        c.schedule.warmup_epochs = 1.0
+        c.evaluation.every_epochs = c.epochs / 4
+        c.checkpoint.every_epochs = c.epochs / 2
+    section.tiny(c, a)
+    return c

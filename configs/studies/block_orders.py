@@ -1,0 +1,27 @@
+"""The order of convolution, norm, ReLU and addition (He et al. 2016, arXiv:1603.05027, table 2).
+
+  python main.py --mode=study --config=configs/studies/block_orders.py
+  python main.py --mode=study --config=configs/studies/block_orders.py:size=paper
+
+The five orders of figure 4. Arguments: size (small, paper), dataset, image_size, preset=tiny. Expected:
+docs/studies.md. The paper's size is ResNet-110 on CIFAR-10.
+"""
+
+from configs import resnet
+from configs.studies import section
+
+
+def get_config(arg: str = ''):
+    """See the file's docstring."""
+    a = section.parse(arg, 'cifar10')
+    c = resnet.get_config(f'{section.rest(a)},depth={32 if a.size == "small" else 110}')
+    orders = ('original', 'bn_after_add', 'relu_before_add', 'relu_only_preact', 'full_preact')
+    section.add(c, 'block_orders', {name: {'model': {'order': name}} for name in orders}, seeds=5)
+    if a.size == 'small':
+        section.digits(c, a, epochs=4.0)
+        c.model.width = 8
+    else:
+        # Section 4.1: a rate of 0.01 until it learns, then 0.1.
+        c.schedule.warmup_epochs = 1.0
+    section.tiny(c, a)
+    return c
