@@ -43,6 +43,14 @@ def parse_arg(arg: str, **defaults):
     return ConfigDict(values)
 
 
+def check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises ValueError where the config argument `key` is none of `choices`, naming the nearest."""
+    if value not in choices:
+        close = difflib.get_close_matches(value, choices, n=1)
+        hint = f'did you mean {close[0]!r}?' if close else f'there are {", ".join(choices)}'
+        raise ValueError(f'config argument {key}={value!r} is unknown; {hint}')
+
+
 def base(arg: ConfigDict, *, model: dict, small: bool | None = None) -> ConfigDict:
     """The config that each experiment starts from: a classifier on `arg.dataset`, SGD with momentum, cosine decay.
 
@@ -215,6 +223,8 @@ def detection(c: ConfigDict, *, fit: str, max_boxes: int) -> None:
     # Of fit=shortest: that side, unless the longest would pass `longest`; 0 for the canvas's.
     c.canvas.shortest = 0
     c.canvas.longest = 0
+    # Several shortest sides in place of one, of which training draws one for each image; the largest outside training.
+    c.canvas.scales = ()
     # Of fit=stretch, in training: each edge moves by up to so much of the side, in or out.
     c.canvas.jitter = 0.0
     _proposals(c)

@@ -4,12 +4,21 @@
   python main.py --config=configs/fast_rcnn.py:dataset=voc/2007,from=vgg16.pth        the paper's net L and recipe
   python main.py --config=configs/fast_rcnn.py:dataset=voc/2007,variant=S,from=alexnet.pth
 
-Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), variant (S, M, L, ZF, C4, small),
-trunk (any network), depth, from (a classifier's weights or workdir), image_size, preset=tiny. Regions are the
-batch's `proposals` where it brings them, else the sliding windows of the section `windows`; the paper's 66.9 mAP on
-voc/2007 are those of selective search. Expected on digit_scenes: map_50 0.922 on the 500
-test scenes (one seed, 12 epochs; 664 s on two cores that several other runs shared); windows overlap 94 % of the
-objects by half.
+The paper's ablations:
+  training=classes        no regression of boxes (section 5.1, table 6)
+  training=stagewise      boxes afterwards, all else as it was trained for classes (the same)
+  scales=five             five scales: one at random in training; each region where it is nearest to 224 x 224 pixels in
+                          detection (section 5.2, table 7)
+  --config.optimizer.freeze=trunk/        only the dense layers are fine-tuned (section 4.5, table 5); trunk/conv[12]_
+                          leaves conv3 and above to be trained as well, which is the default on net L
+  --mode=evaluate --config.evaluation.ranks='(1024,256)'        a trained one with truncated dense layers (section 4.4)
+
+Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), proposals (selective_search,
+windows, or the workdir of a run of Faster R-CNN), training (joint, classes, stagewise), scales (one, five), variant (S,
+M, L, ZF, C4, small), trunk (any network), depth, from (a classifier's weights or workdir), image_size, preset=tiny,
+which takes windows. The paper's 66.9 mAP on voc/2007 are those of selective search. Expected on digit_scenes with
+windows: map_50 0.922 on the 500 test scenes (one seed, 12 epochs; 664 s on two cores that several other runs shared);
+they overlap 94 % of the objects by half, and 150 regions by selective search 99.6 % of those in 300 training scenes.
 """
 
 from ml_collections import ConfigDict
@@ -17,20 +26,51 @@ from ml_collections import ConfigDict
 from configs import common
 from configs.faster_rcnn import SIDES, region_detector
 
+TRAININGS = ('joint', 'classes', 'stagewise')
+# Section 5.2; the longest side is at most 2,000 pixels.
+FIVE, LONGEST = (480, 576, 688, 864, 1200), 2000
+WINDOWS = 'windows'
+
 
 def get_config(arg: str = ''):
     """See the file's docstring."""
-    a = common.parse_arg(arg, dataset='digit_scenes', variant='', trunk='', depth=0, **{'from': ''})
+    a = common.parse_arg(arg, dataset='digit_scenes', proposals='', training='joint', scales='one', variant='',
+                         trunk='', depth=0, **{'from': ''})  # fmt: skip
     small = a.dataset in SIDES or 0 < a.image_size <= 128
+    common.check_choice('training', a.training, TRAININGS)
+    common.check_choice('scales', a.scales, ('one', 'five'))
+    if a.scales == 'five' and not small:
+        a.image_size = a.image_size or LONGEST
     c = region_detector(a, small, 'fast_rcnn')
+    given = a.proposals or (WINDOWS if a.preset == 'tiny' else 'selective_search')
+    c.input.proposals = '' if given == WINDOWS else given
     # Pixels between windows, their sides in units of 16 pixels, heights over widths.
     c.windows = ConfigDict({'stride': 16, 'scales': (4.0, 8.0, 16.0, 32.0), 'ratios': (0.5, 1.0, 2.0)})
+    # Regions at the scale that brings them nearest to an area: cnn/models/detectors/fast_rcnn.py.
+    c.model.update({'shortest': 0.0, 'scales': (), 'region': 224.0 * 224.0})
     if small:
         c.roi.batch = 32
         c.windows.update({'stride': 8, 'scales': (1.25, 2.0, 3.0), 'ratios': (1.0, 1.6)})
+    if a.scales == 'five':
+        _five_scales(c, small)
+    c.roi.regress = a.training != 'classes'
+    if a.training == 'stagewise':
+        c.stages.order = 'classes,boxes'
+        c.stages.classes = ConfigDict({'roi': {'regress': False}})
+        c.stages.boxes = ConfigDict({'optimizer': {'freeze': '^(?!head/bbox_pred/)'}, 'model': {'freeze_norm': True}})
     if a.preset == 'tiny':
         common.tiny(c)
     return c
+
+
+def _five_scales(c, small):
+    scales = tuple(round(side * c.image_size / FIVE[-1]) for side in FIVE) if small else FIVE
+    c.canvas.scales = scales
+    c.canvas.longest = c.image_size
+    c.model.scales = tuple(float(side) for side in scales)
+    c.model.shortest = float(scales[-1])
+    # Scenes' digits are 32 pixels large in the middle.
+    c.model.region = 1024.0 if small else 224.0 * 224.0
 
 
 def search_space(trial) -> dict:

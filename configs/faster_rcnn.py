@@ -6,11 +6,12 @@
   python main.py --config=configs/faster_rcnn.py:dataset=voc/2007,variant=ZF
   python main.py --config=configs/faster_rcnn.py:dataset=coco:photos,variant=C4,from=resnet50.pth
                                                                               your own boxes, on a pretrained ResNet
+  python main.py --config=configs/faster_rcnn.py:training=alternating         in the paper's four steps (section 3.2)
 
 Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), variant (L, ZF, M, S, C4, small),
-trunk (any network), depth, from (a classifier's weights or workdir), image_size, preset=tiny. All losses are trained
-at once (approximate joint training). Expected on digit_scenes: map_50 0.968 on the 500 test scenes, 0.744 by COCO's
-rule (one seed, 20 epochs; 669 s on two cores that several other runs shared).
+trunk (any network), depth, from (a classifier's weights or workdir), training (joint, all losses at once;
+alternating, four stages), image_size, preset=tiny. Expected on digit_scenes: map_50 0.968 on the 500 test scenes, 0.744
+by COCO's rule (one seed, 20 epochs; 669 s on two cores that several other runs shared).
 """
 
 from ml_collections import ConfigDict
@@ -22,13 +23,16 @@ SIDES = {'digit_scenes': 96}
 
 def get_config(arg: str = ''):
     """See the file's docstring."""
-    a = common.parse_arg(arg, dataset='digit_scenes', variant='', trunk='', depth=0, **{'from': ''})
+    a = common.parse_arg(arg, dataset='digit_scenes', variant='', trunk='', depth=0, training='joint', **{'from': ''})
+    common.check_choice('training', a.training, ('joint', 'alternating'))
     small = a.dataset in SIDES or 0 < a.image_size <= 128
     c = region_detector(a, small, 'faster_rcnn')
     c.model.rpn_features = 0
     c.model.ratios = (1.0, 1.6) if small else (0.5, 1.0, 2.0)
     # Sides of the anchors, in units of 16 pixels; () is the variant's. The release adds 4 to 8, 16, 32 for COCO.
     c.model.scales = (4.0, 8.0, 16.0, 32.0) if a.dataset == 'coco' else ()
+    # Whose losses are learnt: joint, rpn or head (cnn/tasks/faster_rcnn.py).
+    c.loss.parts = 'joint'
     # The release's (cnn/tasks/proposals.py says what each means).
     c.rpn = ConfigDict({'batch': 256, 'positive_share': 0.5, 'positive': 0.7, 'negative': 0.3, 'border': 0.0,
                         'sigma': 3.0, 'weight': 1.0, 'train_before': 12000, 'train_after': 2000, 'test_before': 6000,
@@ -41,9 +45,45 @@ def get_config(arg: str = ''):
                       'test_after': 40, 'min_size': 4.0})  # fmt: skip
     else:
         c.roi.batch = 128
+    if a.training == 'alternating':
+        _alternating(c, a, small)
     if a.preset == 'tiny':
         common.tiny(c)
     return c
+
+
+def _alternating(c, a, small):
+    """Section 3.2's four steps. The first two train apart, each from the weights that the run starts with; the other
+    two train only what is their own, on the trunk of the second, so that one network comes out."""
+    c.stages.order = 'rpn,detector,rpn_shared,detector_shared'
+    kept = '|' + c.optimizer.freeze if c.optimizer.freeze else ''
+    # The head learns from proposals that are kept, but in the last step from the network's own: on a frozen trunk they
+    # are what would have been kept.
+    rpn, head = {'loss': {'parts': 'rpn'}}, {'loss': {'parts': 'head'}}
+    # What it is judged by, where there is no head yet.
+    rpn['checkpoint'] = {'best_metric': 'average_recall'}
+    steps = {'rpn': rpn | {'optimizer': {'freeze': '^head/' + kept}},
+             'detector': head | {'begin': 'start', 'input': {'proposals': '{rpn}'},
+                                 'optimizer': {'freeze': '^rpn/' + kept}},
+             'rpn_shared': rpn | {'model': {'freeze_norm': True}, 'optimizer': {'freeze': '^(trunk|head)/'}},
+             'detector_shared': head | {'model': {'freeze_norm': True},
+                                        'optimizer': {'freeze': '^(trunk|rpn)/'}}}  # fmt: skip
+    for name, step in steps.items():
+        c.stages[name] = ConfigDict(step)
+        if a.preset == 'tiny':
+            continue
+        if small:
+            epochs = {'rpn': 8.0, 'detector': 12.0, 'rpn_shared': 4.0, 'detector_shared': 6.0}[name]
+            c.stages[name].update({'epochs': epochs, 'evaluation': {'every_epochs': epochs}})
+            continue
+        # The release's: one image of 256 anchors, two of 64 regions; a tenth of the rate for the last quarter.
+        own = {'batch_size': 1 if name.startswith('rpn') else 2, 'epochs': 16.0, 'schedule': {'milestones': (12.0,)}}
+        c.stages[name].update(own)
+        c.stages[name].optimizer.accumulate_steps = 1
+        if a.dataset == 'voc/2007':
+            c.stages[name].steps = 80000 if name.startswith('rpn') else 40000
+        if name.startswith('detector'):
+            c.stages[name].roi = ConfigDict({'batch': 64})
 
 
 def search_space(trial) -> dict:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from cnn.experiments import recipe, settings
+from cnn.models.detectors import fast_rcnn
 from cnn.tasks.detection import Detection
 from cnn.tasks.fast_rcnn import FastRCNN
 from cnn.tasks.faster_rcnn import FasterRCNN
@@ -18,7 +19,7 @@ _TASKS = {
     'rcnn': (RCNN, (), ('roi', 'windows', 'linear')),
     'sppnet': (SPPNet, ('pretrain',), ('roi', 'windows', 'linear')),
     'fast_rcnn': (FastRCNN, (), ('roi', 'windows')),
-    'faster_rcnn': (FasterRCNN, (), ('rpn', 'roi')),
+    'faster_rcnn': (FasterRCNN, ('parts',), ('rpn', 'roi')),
 }
 
 
@@ -61,7 +62,7 @@ def canvas(config, fill: tuple[int, int, int], training: bool):
 
     Args:
       fill: the pixel beside the image.
-      training: whether to move the image's edges by `canvas.jitter`, and to draw from several shortest sides.
+      training: whether to move the image's edges by `canvas.jitter`, and to draw from `canvas.scales`.
     """
     c = config.canvas
     size = (c.height or config.image_size, c.width or config.image_size)
@@ -69,5 +70,22 @@ def canvas(config, fill: tuple[int, int, int], training: bool):
         return canvases.Letterbox(size, fill=fill)
     if c.fit == 'stretch':
         return canvases.Stretch(size, jitter=c.jitter if training else 0.0, fill=fill)
-    shortest = c.shortest or min(sides(size))
+    scales = tuple(c.scales)
+    shortest = (scales if training else max(scales)) if scales else c.shortest or min(sides(size))
     return canvases.ShortestSide(size, shortest=shortest, longest=c.longest or max(sides(size)), fill=fill)
+
+
+def truncated(config, variables: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The config and variables with the head's dense layers cut to `evaluation.ranks` singular values: a network that
+    was trained whole is scored as a smaller one (Girshick 2015, section 3.1).
+
+    Raises:
+      ValueError: the head has no such layer, or not so many singular values.
+    """
+    ranks = tuple(config.evaluation.get('ranks', ()))
+    if not any(ranks) or tuple(config.model.ranks) == ranks:
+        return config, variables
+    own = config.copy_and_resolve_references()
+    own.model.ranks = ranks
+    by_layer = {f'fc{i}': rank for i, rank in enumerate(ranks, 6) if rank}
+    return own, {**variables, 'params': fast_rcnn.truncated_svd(variables['params'], by_layer)}

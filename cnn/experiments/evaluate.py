@@ -4,7 +4,7 @@ import pathlib
 import time
 from typing import Any
 
-from cnn.experiments import build, initialise, recipe, report
+from cnn.experiments import build, detectors, initialise, recipe, report
 from cnn.experiments.scoring import Scorer
 from cnn.training import statistics
 
@@ -14,13 +14,17 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     started = time.perf_counter()
     replicas = build.replicas(config)
     source = build.source(config, build.evaluation_split(config))
-    task = build.task(config, build.scored_info(config, workdir, source), replicas)
+    info = build.scored_info(config, workdir, source)
+    task = build.task(config, info, replicas)
     pipeline = build.evaluation_pipeline(config, source, replicas)
     module = build.model(config, build.outputs(config, source.info))
     variables, steps = initialise.trained(config, workdir, task, module)
     if config.evaluation.recompute_statistics:
         train_source = build.source(config, config.input.train_split)
         variables = exact_statistics(config, train_source, train_source.info, variables)
+    if config.task == 'detection':
+        own, variables = detectors.truncated(config, variables)
+        task = build.task(own, info, replicas)
     scorer = Scorer(lambda _: task, pipeline, replicas)
     (scored,) = scorer(replicas.replicate(variables))
     seconds = time.perf_counter() - started

@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 import input_pipeline
-from cnn.experiments import build, initialise, predict_series
+from cnn.experiments import build, detectors, initialise, predict_series
 from cnn.experiments.errors import UserError
 from cnn.experiments.predict_boxes import Boxes
 from cnn.experiments.predict_classes import Classes
@@ -29,6 +29,9 @@ def run(config, workdir: pathlib.Path, flags) -> list[dict[str, Any]]:
     task = build.task(config, info, Replicas(1))
     module = build.model(config, build.outputs(config, info))
     variables, _ = initialise.trained(config, workdir, task, module)
+    if config.task == 'detection':
+        own, variables = detectors.truncated(config, variables)
+        task = build.task(own, info, Replicas(1))
     predict = KINDS[config.task](config, info, task, module, variables)
     folder = workdir / 'predictions'
     folder.mkdir(parents=True, exist_ok=True)
