@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 # The paper's square and context.
 SIZE, CONTEXT = 227, 16
+_TIE = 2.0**-10
 
 
 def context_of(size: int) -> int:
@@ -82,6 +83,10 @@ def _taps(start, end, low, high, size, context):
 
 
 def _round(x):
-    """To whole numbers, halves away from zero, as C and MATLAB do; int32."""
+    """To whole numbers, halves away from zero, as C and MATLAB do; int32.
+
+    What is a half but for the rounding of float32 is one. Grown boxes of whole pixels come no nearer to another half
+    than 1 / 780 at the paper's sizes.
+    """
     whole = jnp.trunc(x)
-    return (whole + jnp.where(jnp.abs(x - whole) >= 0.5, jnp.sign(x), 0)).astype(jnp.int32)
+    return (whole + jnp.where(jnp.abs(x - whole) >= 0.5 - _TIE, jnp.sign(x), 0)).astype(jnp.int32)

@@ -1,5 +1,6 @@
 """Region pooling against torchvision's results, bins cut out one by one in NumPy, and cases counted by hand."""
 
+import functools
 import pathlib
 
 import jax
@@ -127,6 +128,33 @@ def test_pyramid_takes_the_cells_centred_inside_the_box():
     # With the first centre at 8 as in a trunk with half-pixel symmetry, 15..49 holds 24 and 40.
     shifted = spatial_pyramid(features, boxes[:, :1], levels=(2,), first_centre=8)
     np.testing.assert_array_equal(shifted[0, 0, :, 0], [9, 10, 17, 18])
+
+
+def test_regions_of_a_pyramid_come_from_the_image_and_scale_that_is_theirs():
+    maps = [FEATURES, filled(2, 5, 6, 4, seed=1), filled(2, 3, 12, 4, seed=2)]
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(-8, 150, (20, 2, 2))
+    boxes = np.concatenate([corners.min(1), corners.max(1)], 1).astype(np.float32)
+    index, scale = rng.integers(0, 2, 20), rng.integers(0, 3, 20)
+    factors = ((1.0, 1.0), (0.7, 0.65), (0.4, 1.3))
+    found = jax.jit(functools.partial(roi.pyramid_of_scales, factors=factors, levels=(3, 1), first_centre=2.0))(
+        maps, boxes, index, scale
+    )
+    assert found.shape == (20, 10, 4)
+    for box, i, k, own in zip(boxes, index, scale, np.asarray(found), strict=True):
+        height, width, cells = *maps[k].shape[1:3], []
+        for axis, limit in ((0, width), (1, height)):
+            factor = factors[k][1 - axis]
+            # The paper's rule, with the place of the first cell taken off.
+            first = np.floor((box[axis] * factor - 2) / 16) + 1
+            last = np.ceil((box[axis + 2] * factor - 2) / 16) - 1
+            if first > last:
+                first = last = np.floor((first + last) / 2)
+            cells.append(np.clip([first, last], 0, limit - 1).astype(int))
+        (left, right), (top, bottom) = cells
+        rectangle = (top, bottom - top + 1, left, right - left + 1)
+        wanted = [cut(maps[k][i], rectangle, (n, n))[0].reshape(-1, 4) for n in (3, 1)]
+        np.testing.assert_array_equal(own, np.concatenate(wanted))
 
 
 def test_pyramid_of_the_whole_map_has_fifty_bins():
