@@ -3,6 +3,12 @@
 from input_pipeline import coco, datasets, digits, folder, mask_folder, scenes, series, voc
 from input_pipeline.source import Source
 
+# What is in an installed package, or made from it: opened by split alone.
+_EMBEDDED = {
+    'mnist_5k': digits.load,
+    'digit_scenes': scenes.load,
+    'fertility': lambda split: series.load('fertility', split),
+}
 _OWN = {'folder': folder.load, 'coco': coco.load, 'voc': voc.load, 'masks': mask_folder.load, 'series': series.load}
 
 
@@ -33,12 +39,8 @@ def load(name: str, split: str, *, data_dir: str = '', manual_dir: str = '') -> 
     """
     if datasets.is_path(name):
         return _OWN[name.partition(':')[0]](name, split)
-    if name == 'mnist_5k':
-        return digits.load(split)
-    if name == 'digit_scenes':
-        return scenes.load(split)
-    if name == 'fertility':
-        return series.load(name, split)
+    if name in _EMBEDDED:
+        return _EMBEDDED[name](split)
     datasets.info(name)
     from input_pipeline import prepared  # tfds takes half a second to import
 
