@@ -5,6 +5,8 @@ import pathlib
 from types import ModuleType
 from typing import Any
 
+from ml_collections import ConfigDict
+
 _TEMPLATE = '''"""{how}
 
   python main.py --config={path}
@@ -56,3 +58,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_plain(item) for item in value)
     return value.item() if hasattr(value, 'item') else value
+
+
+def recorded(fields: dict[str, Any]) -> ConfigDict:
+    """A config as a run wrote it down; JSON knows no tuples, and configs no lists."""
+    found = ConfigDict()
+    for name, value in fields.items():
+        found[name] = recorded(value) if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
+    return found

@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
+from cnn.experiments import config_file
 from cnn.experiments.errors import UserError
 from cnn.training import processes
 from input_pipeline import placement as placements
@@ -71,21 +71,13 @@ def recorded(config) -> tuple[Any, pathlib.Path]:
         raise UserError(
             f'config.input.proposals={config.input.proposals!r} is neither {SELECTIVE_SEARCH} nor the workdir of a run'
         ) from None
-    run = _section(fields)
+    run = config_file.recorded(fields)
     if 'rpn' not in run:
         raise UserError(f'config.input.proposals: the run in {workdir} proposes no regions; name one of Faster R-CNN')
     # As the authors' release proposes to Fast R-CNN: as many as in training, not as few as in a test.
     run.rpn.test_after = config.input.max_proposals
     run.rpn.test_before = max(run.rpn.test_before, run.rpn.train_before)
     return run, workdir
-
-
-def _section(fields: dict[str, Any]) -> ConfigDict:
-    """A recorded config: JSON knows no tuples."""
-    found = ConfigDict()
-    for name, value in fields.items():
-        found[name] = _section(value) if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
-    return found
 
 
 class ByNetwork:
