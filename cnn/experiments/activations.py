@@ -4,17 +4,35 @@ import functools
 import pathlib
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from cnn.analysis.drift import drift
 from cnn.experiments import build
-from cnn.experiments.errors import UserError
+from cnn.experiments.errors import UserError, nearest
 from cnn.ops import augment
 from cnn.training.checkpoint import Checkpoints
 
 IMAGES = 256
+
+
+def check(config, outputs: int, layer: str) -> None:
+    """Raises a UserError unless the config's network has a module of that path."""
+    module = build.model(config, outputs)
+    images = jax.ShapeDtypeStruct((1, config.image_size, config.image_size, 3), np.float32)
+    keys = {stream: jax.random.key(0) for stream in ('params', 'dropout')}
+    found: list[str] = []
+
+    def watch(call, arguments, options, context):
+        found.append('/'.join(context.module.path))
+        return call(*arguments, **options)
+
+    with nn.intercept_methods(watch):
+        jax.eval_shape(lambda x: module.init(keys, x, train=True), images)
+    if layer not in found:
+        raise UserError(f'config.study.layer={layer!r} is no module of this network; {nearest(layer, found)}')
 
 
 def of_run(config, info, workdir: pathlib.Path, layer: str, images: np.ndarray) -> dict[str, Any]:
@@ -52,9 +70,6 @@ def _outputs(module, layer: str, statistics):
         _, updates = module.apply(
             variables, pixels, train=True, capture_intermediates=lambda m, _: '/'.join(m.path) == layer, **state
         )
-        found = jax.tree.leaves(updates.get('intermediates', {}))
-        if not found:
-            raise UserError(f'config.study.layer={layer!r} is no module of this network; --mode=summarize lists them')
-        return found[0]
+        return jax.tree.leaves(updates['intermediates'])[0]
 
     return outputs

@@ -58,6 +58,10 @@ class Study:
         if config.study.seeds < 1:
             raise UserError(f'config.study.seeds={config.study.seeds} must be at least 1')
         self.seeds = tuple(config.seed + k for k in range(config.study.seeds))
+        if config.study.layer:
+            networks = {str(arm.config.model): arm.config for arm in self.arms}
+            for own in networks.values():
+                activations.check(own, build.num_classes(own), config.study.layer)
         self.source = Joined([build.source(config, config.input.train_split),
                               build.source(config, build.evaluation_split(config))])  # fmt: skip
 
