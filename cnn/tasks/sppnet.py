@@ -79,7 +79,9 @@ def around_objects(scene: Scene, side: int) -> tuple[regions.Regions, jax.Array,
     """
     images, count = scene.labels.shape
     centre = boxes_ops.xyxy_to_cxcywh(scene.boxes)[..., :2].reshape(-1, 2)
-    squares = jnp.concatenate([centre - side / 2, centre + side / 2], -1)
+    # On whole pixels, so that nothing is resampled.
+    corner = jnp.floor(centre - side / 2)
+    squares = jnp.concatenate([corner, corner + side], -1)
     image = jnp.repeat(jnp.arange(images), count)
     counts = scene.valid.ravel()
     labels = jnp.where(counts, scene.labels.ravel() + 1, 0)
