@@ -40,16 +40,16 @@ def _widest(table: Table) -> Sequence[Prediction]:
 
 
 def _drift(table: Table) -> Sequence[Prediction]:
-    """At the highest rate at which both arms trained in every seed."""
-    rows = {arm: {row.settings[RATE]: row for row in table.along(RATE, arm)} for arm in ('with', 'without')}
-    both = [rate for rate in rows['with'] if rate in rows['without']
-            and not rows['with'][rate].diverged and not rows['without'][rate].diverged
-            and np.isfinite(rows['with'][rate].values.get('drift', [np.nan])).all()
-            and np.isfinite(rows['without'][rate].values.get('drift', [np.nan])).all()]  # fmt: skip
-    if not both:
-        return [contrast('drift', without=1, **{'with': -1})]
-    rate = max(both)
-    return [contrast('drift', digits=3, **{rows['without'][rate].name: 1, rows['with'][rate].name: -1})]
+    """At the rate at which the network without it trains best: elsewhere it stands still or is dead."""
+    without = min(table.along(RATE, 'without'), key=lambda row: _mean(row.values.get('train_loss', ())))
+    same = next(row for row in table.along(RATE, 'with') if row.settings[RATE] == without.settings[RATE])
+    return [contrast('drift', digits=3, **{without.name: 1, same.name: -1})]
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Infinity where a seed has no value."""
+    values = np.asarray(values, float)
+    return float(values.mean()) if len(values) and np.isfinite(values).all() else np.inf
 
 
 BATCH_NORM = (

@@ -12,7 +12,7 @@ class Row:
     """One arm.
 
     Attributes:
-      name: of the arm, with the settings that vary: 'with,learning_rate=0.1'.
+      name: of the arm, with the settings that vary: 'with learning_rate=0.1'; of a single arm these alone.
       arm: of its section alone: 'with'.
       settings: what it changes of the config, by path.
       values: metric -> one value for each seed, in the order of the table's seeds; NaN where there is none.
@@ -47,6 +47,13 @@ class Table:
         if not found:
             raise MissingError(f'{name} was not trained')
         return found[0]
+
+    def reference(self, row: Row) -> Row:
+        """What a row is compared to: the first arm with the same settings; of a single arm the first row."""
+        first = self.rows[0]
+        if len({other.arm for other in self.rows}) == 1:
+            return first
+        return self.row(first.arm + row.name.removeprefix(row.arm))
 
     def values(self, name: str, metric: str) -> np.ndarray:
         """float64 `[seeds]` of an arm's metric; of a timing `[rounds]`.

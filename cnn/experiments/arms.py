@@ -16,7 +16,7 @@ class Arm:
     """One of them.
 
     Attributes:
-      name: the section's with the grid's values: 'with,learning_rate=0.1'.
+      name: the section's with the grid's values, 'with learning_rate=0.1'; of a single section these alone.
       section: the section's.
       values: what it changes, by path.
       config: what its runs are trained with, without the section `study`.
@@ -50,19 +50,20 @@ def of(config) -> list[Arm]:
         for varied in grid.settings_of(config, config.study.vary):
             if both := set(own) & set(varied):
                 raise UserError(f'config.study.vary and the arm {name} both set {min(both)}')
-            found.append(_arm(config, name, own, varied))
+            label = grid.name_of(varied) if len(order) == 1 else f'{name} {grid.name_of(varied)}'
+            found.append(_arm(config, label.strip() or name, name, own | varied))
     return found
 
 
-def _arm(config, name: str, own: dict[str, Any], varied: dict[str, Any]) -> Arm:
-    trained = grid.applied(config, own | varied)
+def _arm(config, name: str, section: str, values: dict[str, Any]) -> Arm:
+    trained = grid.applied(config, values)
     examples = trained.study.examples
     if examples < 0:
         raise UserError(f'config.study.examples={examples} must not be negative; 0 is all')
     with trained.unlocked():
         del trained['study']
     settings.check(trained)
-    return Arm(','.join(filter(None, (name, grid.name_of(varied)))), name, own | varied, trained, examples)
+    return Arm(name, section, values, trained, examples)
 
 
 def _typed(config, arm: str, path: str, value: Any) -> Any:

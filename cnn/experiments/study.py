@@ -93,13 +93,13 @@ class Study:
         own = arm.config.copy_and_resolve_references()
         own.seed = seed
         train_places, test_places = self.source.places
-        name = f'{arm.name}_seed_{seed}'
+        name = arm.name.replace(' ', '_')
         if arm.examples:
             labels = self.source.labels[train_places]
             train_places = train_places[stratified_subset(labels, arm.examples, seed)]
             # The number is none of the run's settings, so that its folder must tell it.
-            name = f'{arm.name}_of_{arm.examples}_seed_{seed}'
-        return group.Part(name, own, train_places, test_places)
+            name += f'_of_{arm.examples}'
+        return group.Part(f'{name}_seed_{seed}', own, train_places, test_places)
 
     def _layout(self) -> str:
         """The config's; where checkpoints are read afterwards, each run keeps its own."""

@@ -33,7 +33,6 @@ def write(config, workdir: pathlib.Path, table: Table, runs: Runs, layout: str, 
       tested: examples of the test split.
     """
     verdicts = judge_all(config.study.name, table)
-    reference = table.rows[0].name
     document = {
         'study': config.study.name,
         'dataset': config.dataset,
@@ -42,7 +41,7 @@ def write(config, workdir: pathlib.Path, table: Table, runs: Runs, layout: str, 
         'layout': layout,
         'plot': dict(config.study.show),
         'arms': [_arm(row) for row in table.rows],
-        'differences': {'to': reference, **_differences(table, reference)},
+        'differences': _differences(table),
         'verdicts': [verdict.to_json() for verdict in verdicts],
         'runs': [{'arm': name, **found} for (name, _), found in runs.items()],
         'config': config.to_dict(),
@@ -86,39 +85,36 @@ def _interval(values: Sequence[float]) -> list[float] | None:
     return None if found is None or found.low is None else [found.low, found.high]
 
 
-def _differences(table: Table, reference: str) -> dict[str, Any]:
-    """By metric and arm: the paired difference to the reference over the seeds, where every one has a value."""
-    found: dict[str, Any] = {}
-    for metric in table.row(reference).values:
-        for row in table.rows[1:]:
-            difference = _difference(table, row.name, reference, metric)
-            if difference is not None:
-                own = {'values': list(difference.values), **difference.interval._asdict()}
-                found.setdefault(metric, {})[row.name] = own
-    return found
+def _differences(table: Table) -> list[dict[str, Any]]:
+    """Each arm's paired difference to its reference over the seeds, of every metric that all of them have."""
+    return [
+        {'arm': row.name, 'to': table.reference(row).name, 'metric': metric, 'values': list(found.values),
+         **found.interval._asdict()}
+        for row in table.rows for metric in row.values if (found := _difference(table, row, metric)) is not None
+    ]  # fmt: skip
 
 
-def _difference(table: Table, name: str, reference: str, metric: str) -> Finding | None:
-    if name == reference or metric not in table.row(name).values:
+def _difference(table: Table, row: Row, metric: str) -> Finding | None:
+    other = table.reference(row)
+    if other is row or not {metric} <= set(row.values) & set(other.values):
         return None
-    values = table.values(name, metric) - table.values(reference, metric)
-    return find(contrast(metric, **{name: 1, reference: -1}), table) if np.isfinite(values).all() else None
+    values = table.values(row.name, metric) - table.values(other.name, metric)
+    return find(contrast(metric, **{row.name: 1, other.name: -1}), table) if np.isfinite(values).all() else None
 
 
 def markdown(table: Table, verdicts: Sequence[Verdict], columns: Sequence[str], tested: int) -> str:
     """The table, a line on what its numbers are, and the verdicts in both languages."""
     columns = [name for name in columns if any(name in row.values for row in table.rows)]
     timed = any(row.timings for row in table.rows)
-    reference = table.rows[0].name
     heads = ['arm', *(_HEADS.get(name, name.replace('_', ' ')) for name in columns), 'parameters', 'MACs']
     heads += ['ms a training step', 'ms a batch scored'] if timed else []
-    heads += [f'{_HEADS.get(columns[0], columns[0])} less {reference}\'s (95 % interval)', 'n'] if columns else ['n']
+    heads += [f'{_HEADS.get(name, name)} less {_reference(table)} (95 % interval)' for name in columns[:1]] + ['n']
     lines = [_row(heads), _row(['---'] * len(heads))]
     for row in table.rows:
         cells = [row.name, *(_cell(row, name) for name in columns)]
         cells += [f'{row.facts.get("parameters", 0):,}', _short(row.facts.get('macs', 0))]
         cells += [_milliseconds(row, 'step_seconds'), _milliseconds(row, 'forward_seconds')] if timed else []
-        cells += [_paired(table, row.name, reference, columns[0])] if columns else []
+        cells += [_paired(table, row, columns[0])] if columns else []
         diverged = f', {len(row.diverged)} diverged' if row.diverged else ''
         lines.append(_row([*cells, f'{len(table.seeds)}{diverged}']))
     seeds = f'seeds {", ".join(map(str, table.seeds))}'
@@ -146,8 +142,13 @@ def _cell(row: Row, metric: str) -> str:
     return f'{scale * values.mean():.{digits}f}{spread}' + (' %' if scale == 100 else '')
 
 
-def _paired(table: Table, name: str, reference: str, metric: str) -> str:
-    found = _difference(table, name, reference, metric)
+def _reference(table: Table) -> str:
+    several = len({row.arm for row in table.rows}) > 1
+    return table.rows[0].arm if several else table.rows[0].name
+
+
+def _paired(table: Table, row: Row, metric: str) -> str:
+    found = _difference(table, row, metric)
     if found is None:
         return '–'
     scale, digits = (100, 1) if metric in _SHARES else (1, 3)

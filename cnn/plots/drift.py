@@ -12,7 +12,7 @@ from cnn.plots.figure import BLUE, figure
 def draw(document: Mapping[str, Any], path: str) -> None:
     """Writes `path` (PNG): the 15th, 50th and 85th percentile over the steps, a line a seed.
 
-    Of arms that differ in a field as well, those with its largest value at which every arm's runs came to their end.
+    Of arms that are crossed with a field, those with the value at which the first arm trains best.
     """
     shown = _arms(document)
     runs = [run for run in document['runs'] if run.get('drift')]
@@ -36,12 +36,9 @@ def draw(document: Mapping[str, Any], path: str) -> None:
 
 def _arms(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     ended = {run['arm'] for run in document['runs'] if run.get('drift')}
-    arms, field = document['arms'], document['plot']['x']
-    whole = [arm for arm in arms if arm['name'] in ended and not arm['diverged']]
-    if not field:
-        return whole
-    sections = {arm['arm'] for arm in arms}
-    values = [{arm['settings'].get(field) for arm in whole if arm['arm'] == section} for section in sections]
-    common = set.intersection(*values)
-    largest = max(common, default=None)
-    return [arm for arm in whole if arm['settings'].get(field) == largest] if common else whole
+    arms, field = [arm for arm in document['arms'] if arm['name'] in ended], document['plot']['x']
+    first = [arm for arm in arms if arm['arm'] == arms[0]['arm'] and not arm['diverged'] and field in arm['settings']]
+    if not first:
+        return arms
+    best = min(first, key=lambda arm: arm['mean']['train_loss'])['settings'][field]
+    return [arm for arm in arms if arm['settings'].get(field) == best]
