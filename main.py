@@ -14,7 +14,10 @@ def define(values: flags.FlagValues) -> None:
     config_flags.DEFINE_config_file('config', None, about, flag_values=values, lock_config=True)
     flags.DEFINE_string('workdir', '', "The run's folder; by default runs/NAME_ARGUMENTS.", flag_values=values)
     flags.DEFINE_enum('mode', 'train', list(cli.MODES), 'What to do.', flag_values=values)
-    flags.DEFINE_list('images', [], 'mode=predict: files or folders, separated by commas.', flag_values=values)
+    flags.DEFINE_list('images', [], 'mode=predict: files or folders, separated by commas; mode=export: to check with.',
+                      flag_values=values)  # fmt: skip
+    flags.DEFINE_list('formats', [], 'mode=export: stablehlo, onnx; by default what the task can have.',
+                      flag_values=values)  # fmt: skip
     sweep = 'mode=sweep: '
     flags.DEFINE_integer('trials', 0, sweep + 'how many, over all workers and restarts; 0 for 20, or the whole grid.',
                          flag_values=values)  # fmt: skip

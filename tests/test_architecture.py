@@ -19,8 +19,9 @@ EDGES = {
     'cnn.plots': set(),
     'cnn.analysis': {'cnn.models', 'cnn.ops'},
     'cnn.weights': {'cnn.models'},
+    'cnn.export': {'cnn.ops'},
     'cnn.experiments': {'cnn.tasks', 'cnn.models', 'cnn.ops', 'cnn.metrics', 'cnn.training', 'cnn.plots',
-                        'cnn.analysis', 'cnn.weights', 'input_pipeline', 'configs'},
+                        'cnn.analysis', 'cnn.weights', 'cnn.export', 'input_pipeline', 'configs'},
     'main': {'cnn.experiments'},
 }  # fmt: skip
 # Training sees the base protocols only.

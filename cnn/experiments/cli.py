@@ -26,11 +26,12 @@ MODES = {
     'prepare': 'prepare',
     'localize': 'localize',
     'study': 'study',
+    'export': 'export',
 }
 
 
 # Modes that take what training left; of one in stages, the last one's.
-TRAINED = ('evaluate', 'predict', 'localize', 'summarize')
+TRAINED = ('evaluate', 'predict', 'localize', 'summarize', 'export')
 
 
 def main(values: flags.FlagValues, argv: list[str]) -> int:
@@ -162,7 +163,8 @@ def _fields(config, prefix: str = '') -> list[str]:
 
 
 def _flag_names(values: flags.FlagValues) -> list[str]:
-    own = ('config', 'workdir', 'mode', 'images', 'trials', 'storage', 'coordinator', 'process_count', 'process_id')
+    own = ('config', 'workdir', 'mode', 'images', 'formats', 'trials', 'storage', 'coordinator', 'process_count',
+           'process_id')  # fmt: skip
     return [name for name in own if name in values]
 
 
