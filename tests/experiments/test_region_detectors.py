@@ -5,6 +5,7 @@ import pathlib
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -12,12 +13,13 @@ from flax.traverse_util import flatten_dict
 from cnn.experiments import build, detectors, evaluate, initialise, predict_boxes, proposing, settings, stages
 from cnn.experiments.engine import frozen_leaves
 from cnn.experiments.errors import UserError
+from cnn.ops.detections import Detections
 from cnn.tasks.faster_rcnn import FasterRCNN
 from cnn.tasks.proposals import Proposals
 from configs import fast_rcnn, faster_rcnn
 from input_pipeline.selective_search import SelectiveSearch
 
-NETWORK = {'trunk': 'vgg', 'trunk_variant': '11', 'stem': 'small', 'width': 0.05, 'endpoint': 'conv3', 'hidden': (8,),
+NETWORK = {'trunk': 'vgg', 'trunk_variant': '11', 'stem': 'small', 'width': 0.05, 'endpoint': 'conv2', 'hidden': (8,),
            'pool_size': 2, 'norm': 'batch'}  # fmt: skip
 
 
@@ -26,6 +28,7 @@ def small(module, arg='', **changes):
     config = module.get_config(arg)
     config.model.update(NETWORK)
     config.batch_size, config.epochs, config.devices = 4, 0.5, 1
+    config.optimizer.name, config.augmentation.crop = 'sgd', 'none'
     config.input.train_split, config.evaluation.split = 'train[:8]', 'test[:4]'
     for path, value in changes.items():
         section, _, name = path.rpartition('.')
@@ -145,15 +148,22 @@ def test_each_step_trains_what_is_its_own():
 
 @pytest.fixture(scope='module')
 def alternated(tmp_path_factory):
-    """Faster R-CNN by turns, a step of training each."""
+    """Faster R-CNN by turns, a step of training each, none of them scored: that would be compiled four times."""
     changes = {'model.rpn_features': 4, 'rpn.train_after': 20, 'rpn.test_after': 10, 'input.max_proposals': 20}
     config = small(faster_rcnn, 'training=alternating,preset=tiny', **changes)
     config.stages.detector.update({'epochs': 1.0})
     workdir = tmp_path_factory.mktemp('alternated')
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FasterRCNN, 'draw', lambda *_: [])
-        result = stages.run(config, workdir)
-    return config, workdir, result
+        patch.setattr(FasterRCNN, 'judge', found_nothing)
+        stages.run(config, workdir)
+    return config, workdir
+
+
+def found_nothing(self, variables, scene):
+    count = scene.images.shape[0]
+    none = Detections(jnp.zeros((count, 1, 4)), jnp.zeros((count, 1)), jnp.full((count, 1), -1))
+    return none, jnp.zeros((count, 1, 4))
 
 
 def variables_of(config, workdir):
@@ -163,7 +173,7 @@ def variables_of(config, workdir):
 
 
 def test_four_steps_make_one_network(alternated):
-    config, workdir, result = alternated
+    config, workdir = alternated
     order = stages.of(config, lambda name: stages.place(config, workdir, name))
     found = {s.name: variables_of(s.config, stages.place(config, workdir, s.name))[1] for s in order}
     rpn, detector, shared, last = found.values()
@@ -184,11 +194,10 @@ def test_four_steps_make_one_network(alternated):
     kept = list((workdir / 'stages' / 'rpn' / 'proposals').glob('*.proposals'))
     assert len(kept) == 2
     assert not list((workdir / 'stages' / 'rpn_shared').glob('proposals'))
-    assert 0 <= result['metrics']['average_recall'] <= result['metrics']['proposal_recall'] <= 1
 
 
 def test_dense_layers_are_truncated_when_it_is_scored(alternated):
-    config, workdir, _ = alternated
+    config, workdir = alternated
     config = stages.final(config, workdir)
     own = config.copy_and_resolve_references()
     own.evaluation.ranks = (3,)
