@@ -2,7 +2,9 @@
 the R-CNN line uses beside VGG-16.
 
 'ZF' in the form of He et al.'s releases (SPP_net, faster_rcnn: SPPNet's "ZF-5"), padded so that n pixels have n / 16
-cells; 'M' is VGG_CNN_M_1024, medium, with an fc7 of 1,024. Layers are `conv1` ... `conv5`, `fc6`, `fc7`, `fc8`.
+cells; 'SPP' is that with a spatial pyramid of the whole map in place of pool5 (He et al. 2014, arXiv:1406.4729), a
+classifier of images of any size; 'M' is VGG_CNN_M_1024, medium, with an fc7 of 1,024. Layers are `conv1` ... `conv5`,
+`fc6`, `fc7`, `fc8`.
 """
 
 from typing import Any
@@ -12,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from cnn.models import initializers, layers
+from cnn.ops.roi import PYRAMID, spatial_pyramid
 
 
 class ZF(nn.Module):
@@ -26,6 +29,7 @@ class ZF(nn.Module):
     hidden: tuple[int, int]
     pool_padding: int
     lrn: dict[str, Any]
+    pyramid: tuple[int, ...]
     small: bool
     dropout: float
     dtype: layers.Dtype
@@ -34,7 +38,7 @@ class ZF(nn.Module):
         """(name, kernel, stride, padding) of all that reads a window, in order."""
         for i, (_, kernel, stride, padding) in enumerate(self.convs, 1):
             yield f'conv{i}', kernel, stride, padding
-            if i in (1, 2, 5):
+            if i in (1, 2) or (i == 5 and not self.pyramid):
                 # pool5 is not part of any detector.
                 yield f'pool{i}', 3, 2, self.pool_padding if i < 5 else 0
 
@@ -64,12 +68,15 @@ class ZF(nn.Module):
             endpoints[f'conv{i}'] = x = nn.relu(make(x))
             if i <= 2:
                 x = layers.LocalResponseNorm(**self.lrn, name=f'lrn{i}')(x)
-            if i in (1, 2, 5):
+            if i in (1, 2) or (i == 5 and not self.pyramid):
                 padding = self.pool_padding if i < 5 else 0
                 endpoints[f'pool{i}'] = x = layers.max_pool(x, 3, 2, padding, ceil_mode=True)
         if not self.num_classes:
             return x, endpoints
-        x = x if self.small else layers.adaptive_avg_pool(x, 6)
+        if self.pyramid:
+            x = spatial_pyramid(x, levels=self.pyramid)
+        elif not self.small:
+            x = layers.adaptive_avg_pool(x, 6)
         x = x.reshape(x.shape[0], -1)
         for name, features in zip(('fc6', 'fc7'), self.hidden, strict=True):
             endpoints[name] = x = nn.relu(layers.Dense(features, dtype=self.dtype, kernel_init=init, name=name)(x))
@@ -92,7 +99,7 @@ def create(
     """A ZF net.
 
     Args:
-      variant: 'ZF' or 'M'.
+      variant: 'ZF', 'SPP' or 'M'.
       stem: 'imagenet' (224 x 224), or 'small' for images of 28 to 32 pixels: conv1 is 5x5 and conv2 3x3, at stride 1.
       width: factor on every layer's features; 0 is 1, and 1/4 for 'small'.
       dropout: share of fc6's and fc7's outputs dropped in training.
@@ -113,6 +120,7 @@ def create(
         tuple(max(1, int(features * width)) for features in chosen['hidden']),
         chosen['pool_padding'],
         chosen['lrn'],
+        chosen.get('pyramid', ()),
         small,
         dropout,
         dtype,
@@ -121,13 +129,15 @@ def create(
 
 # (features, kernel, stride, padding) of each convolution. Sources: the prototxt files of SPP_net, py-faster-rcnn (ZF,
 # VGG_CNN_M_1024), whose LRN divides alpha by the window: Caffe's convention.
+_ZF = {
+    'convs': ((96, 7, 2, 3), (256, 5, 2, 2), (384, 3, 1, 1), (384, 3, 1, 1), (256, 3, 1, 1)),
+    'hidden': (4096, 4096),
+    'pool_padding': 1,
+    'lrn': {'size': 3, 'alpha': 5e-5, 'beta': 0.75, 'k': 1.0, 'divide_by_size': True},
+}
 VARIANTS = {
-    'ZF': {
-        'convs': ((96, 7, 2, 3), (256, 5, 2, 2), (384, 3, 1, 1), (384, 3, 1, 1), (256, 3, 1, 1)),
-        'hidden': (4096, 4096),
-        'pool_padding': 1,
-        'lrn': {'size': 3, 'alpha': 5e-5, 'beta': 0.75, 'k': 1.0, 'divide_by_size': True},
-    },
+    'ZF': _ZF,
+    'SPP': _ZF | {'pyramid': PYRAMID},
     'M': {
         'convs': ((96, 7, 2, 0), (256, 5, 2, 1), (512, 3, 1, 1), (512, 3, 1, 1), (512, 3, 1, 1)),
         'hidden': (4096, 1024),

@@ -17,6 +17,7 @@ TRUNKS = {
     'googlenet-torchvision-large': ('googlenet', {'width': 0.05, 'variant': 'torchvision'}, 97),
     'zf-large': ('zf', {'width': 0.05}, 97),
     'zf-m-large': ('zf', {'width': 0.05, 'variant': 'M'}, 97),
+    'zf-spp-large': ('zf', {'width': 0.05, 'variant': 'SPP'}, 97),
     'darknet-large': ('darknet', {'width': 0.02}, 64),
     'densenet-large': ('densenet', {'growth_rate': 4}, 64),
 }

@@ -53,3 +53,44 @@ def test_a_resnet_gives_its_last_stage_to_the_head(tmp_path):
         ours, theirs = found[kind]['head']['body'], given[kind]
         np.testing.assert_array_equal(ours['conv5_2']['norm1'][leaf], theirs['conv5_2']['norm1'][leaf])
         np.testing.assert_array_equal(found[kind]['trunk']['norm1'][leaf], theirs['norm1'][leaf])
+
+
+def test_a_vgg_gives_rcnn_its_layers_and_a_trained_one_gives_them_to_others(tmp_path):
+    source = models.create('vgg', num_classes=7, variant='11', **VGG)
+    given = made(shapes(source, 32))
+    weights.save(tmp_path / 'vgg.safetensors', source, given, style='torchvision')
+    sizes = {'num_classes': 3, 'trunk': 'vgg', 'trunk_variant': '11', 'hidden': (81, 81), 'size': 224, **VGG}
+    module = detectors.create('rcnn', **sizes)
+    template = made(shapes(module, 32))
+    found = weights.load(tmp_path / 'vgg.safetensors', module, template=template, replace_head=True)['params']
+    np.testing.assert_array_equal(found['trunk']['conv5_2']['kernel'], given['params']['conv5_2']['kernel'])
+    for layer in ('fc6', 'fc7'):
+        np.testing.assert_array_equal(found['head']['body'][layer]['kernel'], given['params'][layer]['kernel'])
+    for layer in ('cls_score', 'svm', 'bbox_pred'):
+        kernel = template['params']['head'][layer]['kernel']
+        np.testing.assert_array_equal(found['head'][layer]['kernel'], kernel)
+    # A network of machines alone, from the whole one; and back, with a fresh softmax.
+    weights.save(tmp_path / 'rcnn.safetensors', module, template, style='native')
+    alone = detectors.create('rcnn', **sizes, classifier='svm', regress=False)
+    shape = made(shapes(alone, 32))
+    kept = weights.load(tmp_path / 'rcnn.safetensors', alone, template=shape)['params']
+    assert set(kept['head']) == {'body', 'svm'}
+    np.testing.assert_array_equal(kept['head']['svm']['kernel'], template['params']['head']['svm']['kernel'])
+    weights.save(tmp_path / 'alone.safetensors', alone, shape, style='native')
+    back = weights.load(tmp_path / 'alone.safetensors', module, template=template, replace_head=True)['params']
+    np.testing.assert_array_equal(back['head']['svm']['kernel'], shape['params']['head']['svm']['kernel'])
+    np.testing.assert_array_equal(
+        back['head']['cls_score']['kernel'], template['params']['head']['cls_score']['kernel']
+    )
+
+
+def test_a_classifier_with_a_pyramid_gives_sppnet_its_dense_layers_too(tmp_path):
+    source = models.create('zf', num_classes=7, variant='SPP', width=0.02)
+    given = made(shapes(source, 64))
+    weights.save(tmp_path / 'zf.safetensors', source, given, style='native')
+    module = detectors.create('sppnet', num_classes=3, trunk='zf', width=0.02, endpoint='conv5', hidden=(81, 81))
+    template = made(shapes(module, 64))
+    found = weights.load(tmp_path / 'zf.safetensors', module, template=template, replace_head=True)['params']
+    np.testing.assert_array_equal(found['trunk']['conv5']['kernel'], given['params']['conv5']['kernel'])
+    for layer in ('fc6', 'fc7'):
+        np.testing.assert_array_equal(found['head']['body'][layer]['kernel'], given['params'][layer]['kernel'])

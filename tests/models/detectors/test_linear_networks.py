@@ -11,6 +11,7 @@ from cnn.models import detectors
 from cnn.ops.roi import spatial_pyramid
 from cnn.ops.warp import warp
 from tests.models.networks import count
+from tests.models.networks import shapes as shapes_of
 
 KEY = jax.random.key(0)
 TRAINED = {'classifier': 'softmax', 'regress': False}
@@ -44,6 +45,14 @@ def test_parts_of_sppnet_are_as_large_as_the_releases():
     found = shapes(detectors.create('sppnet', num_classes=20, **TRAINED))
     assert count(found['trunk']) == 3_726_464
     assert count(found['head']) == 69_300_245
+
+
+def test_the_classifier_that_sppnet_is_pretrained_as_has_its_layers():
+    classifier = shapes_of('zf', variant='SPP')['params']
+    assert count(classifier) == 77_037_672
+    found = shapes(detectors.create('sppnet', num_classes=20))
+    assert found['trunk'] == {name: layer for name, layer in classifier.items() if name.startswith('conv')}
+    assert found['head']['body'] == {name: classifier[name] for name in ('fc6', 'fc7')}
 
 
 def test_any_network_will_do_and_without_dense_layers_all_read_its_mean():
