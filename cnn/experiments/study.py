@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from cnn.analysis.study_table import Row, Table
-from cnn.experiments import activations, arms, build, cost, group, study_report, train
+from cnn.experiments import activations, arms, build, cost, group, stages, study_report, train
 from cnn.experiments.errors import UserError
 from cnn.plots import curves
 from cnn.training import log
@@ -76,7 +76,7 @@ class Study:
                 print(f'{part.name}: {lost[part.name]}')
 
         c = self.config
-        outcomes, layout = group.run(
+        outcomes, layout = stages.run_parts(
             self.source, list(parts.values()), self.workdir, layout=self._layout(), at_once=c.folds.at_once,
             tolerant=True, pictures=False, quiet=True, train_scores=True, scored=self._say, failed=failed,
         )  # fmt: skip
