@@ -244,7 +244,7 @@ def detection(c: ConfigDict, *, fit: str, max_boxes: int) -> None:
 
 def _proposals(c: ConfigDict) -> None:
     """Where detectors that are given their regions get them from."""
-    small = c.image_size <= 128
+    small = c.dataset == 'digit_scenes'
     # selective_search, or the workdir of a run of Faster R-CNN whose network proposes; '' for none. Found once for each
     # image and kept: beside the prepared data, or in that workdir.
     c.input.proposals = ''
