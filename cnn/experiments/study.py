@@ -98,7 +98,7 @@ class Study:
             labels = self.source.labels[train_places]
             train_places = train_places[stratified_subset(labels, arm.examples, seed)]
             # The number is none of the run's settings, so that its folder must tell it.
-            name += f'_of_{arm.examples}'
+            name += '' if 'study.examples' in arm.values else f'_of_{arm.examples}'
         return group.Part(f'{name}_seed_{seed}', own, train_places, test_places)
 
     def _layout(self) -> str:

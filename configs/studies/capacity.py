@@ -20,7 +20,7 @@ def get_config(arg: str = ''):
     widths = (1, 2, 4, 8, 16) if small else (2, 4, 8, 16, 32, 64)
     examples = (50, 200, 800, 3200) if small else (500, 2000, 8000, 32000)
     vary = f'model.width={",".join(map(str, widths))};study.examples={",".join(map(str, examples))}'
-    section.add(c, 'capacity', {'resnet': {}}, kind='capacity', vary=vary,
+    section.add(c, 'capacity', {'resnet': {}}, kind='capacity', vary=vary, seeds=5 if small else 3,
                 columns='accuracy,loss,fit_accuracy,fit_loss')  # fmt: skip
     c.augmentation.crop, c.augmentation.flip = 'none', False
     if small:

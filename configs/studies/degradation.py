@@ -22,7 +22,7 @@ def get_config(arg: str = ''):
         for kind in ('plain', 'residual')
         for depth in DEPTHS
     }
-    section.add(c, 'degradation', arms, kind='curves', columns='train_loss,accuracy')
+    section.add(c, 'degradation', arms, kind='curves', columns='train_loss,accuracy', seeds=5)
     if a.size == 'small':
         # Half the paper's width.
         section.digits(c, a, epochs=5.0)
