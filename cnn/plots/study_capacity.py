@@ -36,9 +36,15 @@ def draw(document: Mapping[str, Any], path: str) -> None:
             axes.grid(True)
             axes.set_axisbelow(True)
         panels[0].set_ylabel('error, %' if share else 'loss')
-        panels[0].set_yscale('symlog', linthresh=1.0 if share else 1e-3)
+        # Linear around zero, where the training error of most networks is.
+        knee = 1.0 if share else 1e-2
+        panels[0].set_yscale('symlog', linthresh=knee)
+        panels[0].set_ylim(bottom=-0.1 * knee)
+        ticks = [base * 10.0**power for power in range(-2, 5) for base in (1, 2, 5)]
+        panels[0].yaxis.set_major_locator(ticker.FixedLocator([0.0, *(tick for tick in ticks if tick >= knee)]))
+        panels[0].yaxis.set_minor_locator(ticker.NullLocator())
         panels[0].yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f'{v:g}'))
-        panels[0].legend(fontsize=8.5)
+        panels[0].legend(fontsize=8.5, loc='center right')
 
 
 def _finite(values, share: bool) -> np.ndarray:
