@@ -25,7 +25,7 @@ def get_config(arg: str = ''):
     section.add(c, 'degradation', arms, kind='curves', columns='train_loss,accuracy', seeds=5)
     if a.size == 'small':
         # Half the paper's width.
-        section.digits(c, a, epochs=5.0)
+        section.digits(c, a, epochs=5.0, evaluations=10)
         c.model.width = 8
     section.tiny(c, a)
     return c

@@ -60,17 +60,17 @@ def add(c, name: str, arms: dict, *, kind: str = 'arms', x: str = '', vary: str 
     c.study.devices = 0
 
 
-def digits(c, a, *, epochs: float, batch_size: int = 64) -> None:
+def digits(c, a, *, epochs: float, batch_size: int = 64, evaluations: int = 8) -> None:
     """The small size: digits of 14 pixels, a quarter of the work, and a loss without smoothing.
 
-    Eight evaluations; shifts and mirror images are left out, so that the training curve is of the training examples.
+    Shifts and mirror images are left out, so that the training curve is of the training examples.
     """
     c.image_size = a.image_size or 14
     c.batch_size = batch_size
     c.epochs = epochs
     c.loss.label_smoothing = 0.0
     c.augmentation.crop = 'none'
-    c.evaluation.every_epochs = epochs / 8
+    c.evaluation.every_epochs = epochs / evaluations
     c.checkpoint.every_epochs = epochs / 2
 
 
