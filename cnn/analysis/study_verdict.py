@@ -81,11 +81,13 @@ class Verdict:
     findings: tuple[Finding, ...]
     why: str = ''
 
-    def said(self, korean: bool = False) -> str:
+    def said(self) -> str:
         """The claim, the verdict (in Markdown, bold) and the numbers in one line."""
-        claim = self.claim.claim_ko if korean else self.claim.claim
-        status = KOREAN[self.status] if korean else self.status
-        return f'{claim}: **{status}**; ' + ('; '.join(f.said() for f in self.findings) or self.why)
+        return f'{self.claim.claim}: **{self.status}**; ' + ('; '.join(f.said() for f in self.findings) or self.why)
+
+    def said_ko(self) -> str:
+        """The claim and the verdict in Korean; the numbers are the same."""
+        return f'{self.claim.claim_ko}: **{KOREAN[self.status]}**'
 
     def to_json(self) -> dict[str, Any]:
         """For `study.json`."""

@@ -58,7 +58,7 @@ def write(config, workdir: pathlib.Path, table: Table, runs: Runs, layout: str, 
     if any('drift' in found for found in runs.values()):
         drift_plot.draw(document, str(workdir / 'drift.png'))
         written.append('drift.png')
-    print(text)
+    print(text.replace('<br>', '\n  '))
     print(f'{workdir}: {", ".join(written)}')
     return document
 
@@ -123,8 +123,7 @@ def markdown(table: Table, verdicts: Sequence[Verdict], columns: Sequence[str], 
         about += ' A run whose loss is not finite is scored as a guess and has no loss.'
     parts = ['\n'.join(lines), about]
     if verdicts:
-        parts.append('\n'.join(f'- {v.said()}' for v in verdicts))
-        parts.append('\n'.join(f'- {v.said(korean=True)}' for v in verdicts))
+        parts.append('\n'.join(f'- {v.said()}<br>{v.said_ko()}' for v in verdicts))
     return '\n\n'.join(parts) + '\n'
 
 

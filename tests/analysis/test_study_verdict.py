@@ -85,7 +85,7 @@ def test_the_line_says_the_claim_the_verdict_and_the_numbers_in_both_languages()
     found = judge(claim(contrast('accuracy', a=1, b=-1)), table(a=[4, 5, 6], b=[0, 0, 0]))
     numbers = 'accuracy, a - b: +5.0000 (95 % interval +2.5159 to +7.4841, n = 3)'
     assert found.said() == f'the claim: **supported**; {numbers}'
-    assert found.said(korean=True) == f'주장: **뒷받침된다**; {numbers}'
+    assert found.said_ko() == '주장: **뒷받침된다**'
     assert set(study_verdict.KOREAN) == {SUPPORTED, UNSUPPORTED, CONTRADICTED, NOT_JUDGED}
 
 
