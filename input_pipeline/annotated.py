@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -188,7 +189,8 @@ def existing(name: str, prefix: str) -> pathlib.Path:
     path = pathlib.Path(name.removeprefix(prefix)).expanduser()
     if not path.is_dir():
         raise ValueError(f'{name}: {path} is not a folder' if path.exists() else f'{name}: {path} does not exist')
-    return path
+    # Without the .. of a path like ../photos, so that what lies below it can be told.
+    return pathlib.Path(os.path.normpath(path.absolute()))
 
 
 def our_name(word: str) -> str:

@@ -404,3 +404,11 @@ def test_dogs_with_the_official_lists(tmp_path):
     (tmp_path / 'Annotation' / 'n02085936-Maltese_dog' / 'e').unlink()
     with pytest.raises(ValueError, match=r'e.jpg has no annotation; expected'):
         input_pipeline.load(f'voc:{tmp_path}', 'train')
+
+
+def test_a_path_with_dots_is_read_as_well(shared_data, monkeypatch):
+    monkeypatch.chdir(shared_data / 'stanford_dogs')
+    source = input_pipeline.load('coco:../coco128/object_detection', 'all')
+    plain = input_pipeline.load(f'coco:{shared_data / "coco128" / "object_detection"}', 'all')
+    assert len(source) == 48
+    assert source.fingerprint() == plain.fingerprint()
