@@ -7,6 +7,7 @@
 The paper's ablations:
   training=classes        no regression of boxes (section 5.1, table 6)
   training=stagewise      boxes afterwards, all else as it was trained for classes (the same)
+  classifier=svm          support vector machines as R-CNN's in place of the softmax (section 5.4, table 8)
   scales=five             five scales: one at random in training; each region where it is nearest to 224 x 224 pixels in
                           detection (section 5.2, table 7)
   --config.optimizer.freeze=trunk/        only the dense layers are fine-tuned (section 4.5, table 5); trunk/conv[12]_
@@ -14,17 +15,19 @@ The paper's ablations:
   --mode=evaluate --config.evaluation.ranks='(1024,256)'        a trained one with truncated dense layers (section 4.4)
 
 Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), proposals (selective_search,
-windows, or the workdir of a run of Faster R-CNN), training (joint, classes, stagewise), scales (one, five), variant (S,
-M, L, ZF, C4, small), trunk (any network), depth, from (a classifier's weights or workdir), image_size, preset=tiny,
-which takes windows. The paper's 66.9 mAP on voc/2007 are those of selective search. Expected on digit_scenes with
-windows: map_50 0.922 on the 500 test scenes (one seed, 12 epochs; 664 s on two cores that several other runs shared);
-they overlap 94 % of the objects by half, and 150 regions by selective search 99.6 % of those in 300 training scenes.
+windows, or the workdir of a run of Faster R-CNN), training (joint, classes, stagewise), classifier (softmax, svm),
+scales (one, five), variant (S, M, L, ZF, C4, small), trunk (any network), depth, from (a classifier's weights or
+workdir), image_size, preset=tiny, which takes windows. The paper's 66.9 mAP on voc/2007 are those of selective search.
+Expected on digit_scenes with windows: map_50 0.922 on the 500 test scenes (one seed, 12 epochs; 664 s on two cores that
+several other runs shared); they overlap 94 % of the objects by half, and 150 regions by selective search 99.6 % of
+those in 300 training scenes.
 """
 
 from ml_collections import ConfigDict
 
 from configs import common
 from configs.faster_rcnn import SIDES, region_detector
+from configs.rcnn import linear_options
 
 TRAININGS = ('joint', 'classes', 'stagewise')
 # Section 5.2; the longest side is at most 2,000 pixels.
@@ -34,10 +37,11 @@ WINDOWS = 'windows'
 
 def get_config(arg: str = ''):
     """See the file's docstring."""
-    a = common.parse_arg(arg, dataset='digit_scenes', proposals='', training='joint', scales='one', variant='',
-                         trunk='', depth=0, **{'from': ''})  # fmt: skip
+    a = common.parse_arg(arg, dataset='digit_scenes', proposals='', training='joint', classifier='softmax',
+                         scales='one', variant='', trunk='', depth=0, **{'from': ''})  # fmt: skip
     small = a.dataset in SIDES or 0 < a.image_size <= 128
     common.check_choice('training', a.training, TRAININGS)
+    common.check_choice('classifier', a.classifier, ('softmax', 'svm'))
     common.check_choice('scales', a.scales, ('one', 'five'))
     if a.scales == 'five' and not small:
         a.image_size = a.image_size or LONGEST
@@ -58,9 +62,23 @@ def get_config(arg: str = ''):
         c.stages.order = 'classes,boxes'
         c.stages.classes = ConfigDict({'roi': {'regress': False}})
         c.stages.boxes = ConfigDict({'optimizer': {'freeze': '^(?!head/bbox_pred/)'}, 'model': {'freeze_norm': True}})
+    _classifier(c, a.classifier)
     if a.preset == 'tiny':
         common.tiny(c)
     return c
+
+
+def _classifier(c, name):
+    c.linear = linear_options(name)
+    c.model.svm = name == 'svm'
+    if name == 'svm':
+        # The softmax trains the network all the same.
+        trained = c.stages.order or 'finetune'
+        for stage in trained.split(','):
+            c.stages[stage] = c.stages.get(stage, ConfigDict())
+            c.stages[stage].linear = ConfigDict({'classifier': 'softmax'})
+        c.stages.order = f'{trained},svm'
+        c.stages.svm = ConfigDict({'fit': 'svm'})
 
 
 def _five_scales(c, small):

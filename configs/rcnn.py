@@ -6,8 +6,9 @@
                                                              regressions of boxes
   python main.py --config=configs/rcnn.py:dataset=voc/2007,variant=L,from=vgg16.pth                      66.0 mAP
 
-Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), variant (S, L, small), trunk (any
-network), depth, from (a classifier's weights or workdir), image_size, preset=tiny. Two stages: `finetune` trains the
+Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), proposals (selective_search,
+windows, or the workdir of a run of Faster R-CNN), variant (S, L, small), trunk (any network), depth, from (a
+classifier's weights or workdir), image_size, preset=tiny, which takes windows. Two stages: `finetune` trains the
 network with a softmax, `solve` fits a support vector machine and a regression of boxes for each class.
 To score the softmax in place of machines, or boxes as they were proposed, evaluate the same workdir with
 --config.linear.classifier=softmax, --config.linear.regress=False. Expected on digit_scenes: not measured yet.
@@ -18,11 +19,12 @@ from ml_collections import ConfigDict
 from configs import common
 
 SIDES = {'digit_scenes': 96}
+WINDOWS = 'windows'
 
 
 def get_config(arg: str = ''):
     """See the file's docstring."""
-    a = common.parse_arg(arg, dataset='digit_scenes', variant='', trunk='', depth=0, **{'from': ''})
+    a = common.parse_arg(arg, dataset='digit_scenes', proposals='', variant='', trunk='', depth=0, **{'from': ''})
     small = a.dataset in SIDES or 0 < a.image_size <= 128
     a.image_size = a.image_size or SIDES.get(a.dataset, 500)
     # What is 0, empty or -1 is the variant's (cnn/models/detectors/rcnn.py).
@@ -30,7 +32,7 @@ def get_config(arg: str = ''):
              'trunk_variant': '', 'stem': '', 'width': 0.0, 'stages': 0, 'norm': '', 'hidden': (), 'size': 0,
              'context': -1, 'chunk': 0, 'classifier': 'both', 'regress': True, 'dropout': -1.0}  # fmt: skip
     c = common.base(a, model=model, small=small)
-    linear(c)
+    linear(c, a)
     # Regions of an image that are learnt on average: a batch has 32 objects and 96 of the background.
     c.roi = ConfigDict({'batch': 8, 'positive_share': 0.25, 'positive': 0.5, 'background_low': 0.0,
                         'background_high': 0.5, 'add_truth': True})  # fmt: skip
@@ -57,17 +59,22 @@ def search_space(trial) -> dict:
     }
 
 
-def linear(c: ConfigDict) -> None:
+def linear_options(classifier: str) -> ConfigDict:
+    """Whose scores count (svm, softmax), whether boxes are moved, and how both are solved for: the releases' settings,
+    which cnn/tasks/region_fit.py, region_svm.py and region_ridge.py explain."""
+    return ConfigDict({'classifier': classifier, 'regress': True, 'c': 1e-3, 'positive_weight': 2.0, 'bias': 10.0,
+                       'norm': 20.0, 'negative': 0.3, 'hard': -1.0001, 'easy': -1.2, 'enough': 2000, 'epochs': 1,
+                       'tolerance': 0.1, 'ridge': 1000.0, 'overlap': 0.6, 'megabytes': 1024})  # fmt: skip
+
+
+def linear(c: ConfigDict, a: ConfigDict) -> None:
     """What R-CNN and SPPNet share beside their stages: whole images, proposals, and what is solved for on features."""
     common.detection(c, fit='shortest', max_boxes=4 if c.dataset == 'digit_scenes' else 64)
     c.detection.nms_threshold = 0.3
-    # Whose scores count (svm, softmax), whether boxes are moved, and how both are solved for: the releases' settings,
-    # which cnn/tasks/region_fit.py, region_svm.py and region_ridge.py explain.
-    c.linear = ConfigDict({'classifier': 'svm', 'regress': True, 'c': 1e-3, 'positive_weight': 2.0, 'bias': 10.0,
-                           'norm': 20.0, 'negative': 0.3, 'hard': -1.0001, 'easy': -1.2, 'enough': 2000, 'epochs': 1,
-                           'tolerance': 0.1, 'ridge': 1000.0, 'overlap': 0.6, 'megabytes': 1024})  # fmt: skip
-    c.input.proposals = 'selective_search'
-    # For input.proposals='': windows as in configs/fast_rcnn.py.
+    c.linear = linear_options('svm')
+    given = a.proposals or (WINDOWS if a.preset == 'tiny' else 'selective_search')
+    c.input.proposals = '' if given == WINDOWS else given
+    # Of windows, as in configs/fast_rcnn.py.
     c.windows = ConfigDict({'stride': 16, 'scales': (4.0, 8.0, 16.0, 32.0), 'ratios': (0.5, 1.0, 2.0)})
     if c.dataset in SIDES or c.image_size <= 128:
         c.windows.update({'stride': 12, 'scales': (1.25, 2.0, 3.0), 'ratios': (1.0, 1.6)})

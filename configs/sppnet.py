@@ -7,8 +7,9 @@
                                                              the shortest side 688 pixels: 58.0 mAP
   python main.py --config=configs/sppnet.py:dataset=voc/2007,variant=L,from=vgg16.pth                    63.1 mAP
 
-Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), variant (ZF, L, small), trunk
-(any network), depth, scales (five, one), from (a classifier's weights or workdir), image_size, preset=tiny. Stages:
+Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), proposals (selective_search,
+windows, or the workdir of a run of Faster R-CNN), variant (ZF, L, small), trunk (any network), depth, scales (five,
+one), from (a classifier's weights or workdir), image_size, preset=tiny, which takes windows. Stages:
 `finetune` trains the dense layers with a softmax, `solve` fits a support vector machine and a regression of boxes for
 each class; the small one has no ImageNet, and `pretrain` makes its trunk a classifier of the scenes' digits before.
 To score the softmax in place of machines, or boxes as they were proposed, evaluate the same workdir with
@@ -23,18 +24,18 @@ from configs.rcnn import SIDES, linear
 
 def get_config(arg: str = ''):
     """See the file's docstring."""
-    a = common.parse_arg(arg, dataset='digit_scenes', variant='', trunk='', depth=0, scales='', **{'from': ''})
+    a = common.parse_arg(arg, dataset='digit_scenes', proposals='', variant='', trunk='', depth=0, scales='',
+                         **{'from': ''})  # fmt: skip
     small = a.dataset in SIDES or 0 < a.image_size <= 128
     a.image_size = a.image_size or SIDES.get(a.dataset, 1152)
-    if a.scales not in ('', 'five', 'one'):
-        raise ValueError(f'unknown scales {a.scales!r}; there are five and one')
+    common.check_choice('scales', a.scales, ('', 'five', 'one'))
     # What is 0, empty or -1 is the variant's (cnn/models/detectors/sppnet.py).
     model = {'name': 'sppnet', 'variant': a.variant or ('small' if small else 'ZF'), 'trunk': a.trunk,
              'depth': a.depth, 'trunk_variant': '', 'stem': '', 'width': 0.0, 'norm': '', 'endpoint': '', 'hidden': (),
              'levels': (6, 3, 2, 1), 'shortest': 0.0, 'scales': (), 'region': 224.0 * 224.0, 'classifier': 'both',
              'regress': True, 'dropout': -1.0, 'freeze_norm': True}  # fmt: skip
     c = common.base(a, model=model, small=small)
-    linear(c)
+    linear(c, a)
     # 0, or pixels of squares around objects on which the network is trained as a classifier (cnn/tasks/sppnet.py).
     c.loss.pretrain = 0
     # Regions of an image that are learnt on average: a batch has 32 objects and 96 of the background.

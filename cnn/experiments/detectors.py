@@ -18,7 +18,7 @@ _TASKS = {
     'yolo': (YOLO, ('coord', 'noobj', 'rescore', 'rmse_fallback', 'sqrt'), ()),
     'rcnn': (RCNN, (), ('roi', 'windows', 'linear')),
     'sppnet': (SPPNet, ('pretrain',), ('roi', 'windows', 'linear')),
-    'fast_rcnn': (FastRCNN, (), ('roi', 'windows')),
+    'fast_rcnn': (FastRCNN, (), ('roi', 'windows', 'linear')),
     'faster_rcnn': (FasterRCNN, ('parts',), ('rpn', 'roi')),
 }
 

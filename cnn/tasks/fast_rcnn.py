@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from cnn.models.detectors.linear_heads import Said
 from cnn.ops import boxes as boxes_ops
 from cnn.ops import keys
 from cnn.ops.detections import Detections
@@ -15,9 +16,10 @@ from cnn.tasks.base import Batch, Variables
 from cnn.tasks.detection import Detection, Scene
 from cnn.tasks.faster_rcnn import recall
 from cnn.tasks.proposals import Proposals
+from cnn.tasks.region_fit import Fitting, LinearOptions
 
 
-class FastRCNN(Detection):
+class FastRCNN(Fitting, Detection):
     """One pass over the image, the head on every proposal.
 
     Args:
@@ -25,8 +27,12 @@ class FastRCNN(Detection):
       roi: fields of `regions.RegionOptions`.
       windows: what `proposals.sliding` takes, for batches that bring no `proposals`.
       provider: a function of the scene, instead of that.
+      linear: fields of `region_fit.LinearOptions`; by default the softmax classifies (section 5.4 compares both).
       **shared: what `Detection` takes.
     """
+
+    # Boxes are learnt with the network.
+    parts = ('svm',)
 
     def __init__(
         self,
@@ -35,9 +41,11 @@ class FastRCNN(Detection):
         roi: Mapping | None = None,
         windows: Mapping | None = None,
         provider: Callable[[Scene], Proposals] | None = None,
+        linear: Mapping | None = None,
         **shared: Any,
     ):
         super().__init__(module, **shared)
+        self.linear = LinearOptions(**({'classifier': 'softmax'} if linear is None else linear))
         self.roi = regions.RegionOptions(**(roi or {}))
         default = {'stride': 16, 'scales': (4, 8, 16), 'ratios': (0.5, 1, 2)}
         self.provider = provider or partial(proposals.sliding, **(windows or default))
@@ -64,11 +72,30 @@ class FastRCNN(Detection):
 
     def detect(self, variables: Variables, scene: Scene) -> Detections:
         """The head on all proposals."""
-        found = self.proposals(scene)
-        logits, deltas = self.apply(variables, scene, found.boxes)
+        found, margins = self.proposals(scene), None
+        logits, deltas, said = self._said(variables, scene, found.boxes)
+        if self.linear.classifier == 'svm':
+            margins = said['margins'][0].reshape(*found.boxes.shape[:2], -1)
         limits = {'nms_threshold': self.nms_threshold, 'score_threshold': self.score_threshold}
         count = self.max_detections
-        return regions.detect(logits, deltas, *found, scene.window, self.roi, **limits, count=count)
+        return regions.detect(
+            logits, deltas, *found, scene.window, self.roi, **limits, count=count, margins=margins
+        )
+
+    def describe(
+        self, variables: Variables, scene: Scene, boxes: jax.Array, valid: jax.Array, pick: Callable[[Said], Any]
+    ) -> Any:
+        """See `Fitting`; there are `features` and `margins`, no regressions of their own."""
+        said = self._said(variables, scene, boxes)[2]
+        picked = pick(Said(said['features'][0], None, None, said['margins'][0], None))
+        return jax.tree.map(lambda x: x.reshape(*boxes.shape[:2], *x.shape[1:]), picked)
+
+    def _said(self, variables, scene, boxes):
+        """Logits, deltas, and what the head keeps besides."""
+        (logits, deltas), kept = self.module.apply(
+            variables, scene.images, boxes, train=False, mutable=['intermediates']
+        )
+        return logits, deltas, kept.get('intermediates', {}).get('head', {})
 
     def judge(self, variables: Variables, scene: Scene) -> tuple[Detections, jax.Array]:
         """See `Detection`."""

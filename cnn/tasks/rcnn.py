@@ -4,7 +4,7 @@ Training is the paper's fine-tuning: a softmax over classes and background, on r
 What follows, `fit`, is solved for (region_fit.py).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,22 +20,19 @@ from cnn.tasks.base import Variables
 from cnn.tasks.detection import Scene
 from cnn.tasks.fast_rcnn import FastRCNN
 from cnn.tasks.faster_rcnn import recall
-from cnn.tasks.region_fit import Fitting, LinearOptions
+from cnn.tasks.region_fit import PARTS
 
 
-class RCNN(Fitting, FastRCNN):
+class RCNN(FastRCNN):
     """The network on every proposal.
 
     Args:
       module: of cnn/models/detectors/rcnn.py.
       roi: fields of `regions.RegionOptions`: `batch` regions an image are learnt on average, over the whole batch.
-      linear: of `region_fit.LinearOptions`.
       **shared: what `FastRCNN` takes.
     """
 
-    def __init__(self, module: Any, *, linear: Mapping | None = None, **shared: Any):
-        super().__init__(module, **shared)
-        self.linear = LinearOptions(**(linear or {}))
+    parts = PARTS
 
     def losses(
         self, variables: Variables, scene: Scene, key: jax.Array

@@ -178,9 +178,17 @@ def detect(
     nms_threshold: float,
     score_threshold: float,
     count: int,
+    margins: jax.Array | None = None,
 ) -> Detections:
-    """Every region as every class, each with a box of its own unless boxes are not moved, suppressed class by class."""
-    scores = jax.nn.softmax(logits.astype(jnp.float32), -1)[..., 1:]
+    """Every region as every class, each with a box of its own unless boxes are not moved, suppressed class by class.
+
+    Args:
+      margins: float32 `[B, R, C]`, of support vector machines that score in place of the softmax.
+    """
+    if margins is None:
+        scores = jax.nn.softmax(logits.astype(jnp.float32), -1)[..., 1:]
+    else:
+        scores = jax.nn.sigmoid(margins)
     moved = boxes
     if options.regress:
         moved = boxes_ops.decode(deltas[..., 1:, :], boxes[..., None, :], stds=options.stds)

@@ -11,6 +11,7 @@ from flax.traverse_util import flatten_dict
 from cnn.models import detectors
 from cnn.ops import keys
 from cnn.tasks import regions
+from cnn.tasks.fast_rcnn import FastRCNN
 from cnn.tasks.rcnn import RCNN
 from cnn.tasks.region_svm import NEVER, MachineOptions, Machines
 from cnn.tasks.sppnet import SPPNet, around_objects
@@ -212,6 +213,32 @@ def test_what_is_solved_for_is_that_of_all_regions(name):
     assert said[0].startswith(f'{sum(map(len, positives))} objects')
     assert said[-1] == f'{sum(row[3] > 0.5 for row in rows)} of {sum(row[3] > 0.5 for row in rows)} regions for the ' \
                        'regressions of boxes'  # fmt: skip
+
+
+def test_fast_rcnn_takes_machines_in_place_of_its_softmax():
+    module = detectors.create('fast_rcnn', num_classes=2, **NETWORK, endpoint='conv2', pool_size=2, svm=True)
+    task = FastRCNN(
+        module, num_classes=2, mean=(0.5,) * 3, std=(0.25,) * 3, max_boxes=MOST, max_detections=4, nms_threshold=0.3,
+        roi={'batch': 4}, linear=LINEAR | {'classifier': 'svm'},
+    )  # fmt: skip
+    rng, shapes = np.random.default_rng(0), jax.eval_shape(task.init, KEY, BATCH)
+    assert set(shapes) == {'params'}
+    variables = jax.tree.map(lambda leaf: rng.normal(0, 0.2, leaf.shape).astype(np.float32), shapes)
+    solved = task.fit(('svm',), variables, lambda: [BATCH], seed=0, note=lambda text: None)
+    before, after = (flatten_dict(v['params'], sep='/') for v in (variables, solved))
+    moved = {path for path in before if np.any(before[path] != after[path])}
+    assert moved == {'head/svm/kernel', 'head/svm/bias'}
+
+    def say(variables):
+        kept = module.apply(variables, task.scene(BATCH).images, PROPOSALS, mutable=['intermediates'])[1]
+        return kept['intermediates']['head']['features'][0]
+
+    svm = after['head/svm/kernel'], after['head/svm/bias']
+    margins = (jax.jit(say)(solved) @ svm[0] + svm[1]).reshape(4, 12, 2)[:, :11]
+    found = jax.jit(task.predict)(solved, BATCH)
+    np.testing.assert_allclose(found['scores'][:, 0], 1 / (1 + np.exp(-margins.max((1, 2)))), rtol=1e-4)
+    with pytest.raises(ValueError, match="FastRCNN has nothing to fit by the name 'boxes'; there are svm"):
+        task.fit(('boxes',), variables, lambda: [BATCH], seed=0, note=print)
 
 
 def test_a_network_can_be_one_of_objects_first():

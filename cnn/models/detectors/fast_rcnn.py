@@ -86,6 +86,7 @@ def create(
     shortest: float = 0.0,
     scales: tuple[float, ...] = (),
     region: float = REGION,
+    svm: bool = False,
     norm_axis: str | None = None,
     norm_momentum: float = 0.9,
     dtype: layers.Dtype = jnp.float32,
@@ -104,6 +105,7 @@ def create(
       freeze_norm: norms keep their statistics, as photographs in batches of two need.
       shortest: pixels of the shortest side of images as they come, `scales`: of the same side where they go through the
         trunk; () for the images as they come. `region`: pixels that a region's area should be near to.
+      svm: whether the head has support vector machines besides (section 5.4).
 
     Raises:
       ValueError: for an unknown choice, naming the nearest right one, or sizes that do not go together.
@@ -136,7 +138,7 @@ def create(
         num_classes,
         kept,
         endpoint,
-        roi_heads.RoIHead(num_classes, body, pooling, size, stride, first_centre),
+        roi_heads.RoIHead(num_classes, body, pooling, size, stride, first_centre, svm),
         freeze_norm,
         tuple(scale / shortest for scale in scales),
         region,

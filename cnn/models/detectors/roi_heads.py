@@ -28,6 +28,8 @@ class RoIHead(nn.Module):
       pooling: 'max', Fast R-CNN's, or 'align'.
       size: bins a side.
       stride: pixels between neighbouring cells of the map; `first_centre`: the pixel its first cell is centred over.
+      svm: whether there is a layer `svm` besides, of zeros until it is solved for; what it reads and says, `[B * R, D]`
+        and `[B * R, C]`, are `features` and `margins` of the collection `intermediates`.
     """
 
     num_classes: int
@@ -36,6 +38,7 @@ class RoIHead(nn.Module):
     size: int
     stride: int
     first_centre: float = 0.0
+    svm: bool = False
 
     def pool(self, features: jax.Array, boxes: jax.Array) -> jax.Array:
         """What the body sees of the regions: `[B, R, *size, F]`."""
@@ -57,6 +60,10 @@ class RoIHead(nn.Module):
         count = self.num_classes + 1
         logits = layers.Dense(count, kernel_init=initializers.normal(0.01), name='cls_score')(x)
         deltas = layers.Dense(4 * count, kernel_init=initializers.normal(0.001), name='bbox_pred')(x)
+        if self.svm:
+            margins = layers.Dense(self.num_classes, kernel_init=initializers.zeros, name='svm')(x)
+            self.sow('intermediates', 'features', x)
+            self.sow('intermediates', 'margins', margins)
         return logits.reshape(*boxes.shape[:2], count), deltas.reshape(*boxes.shape[:2], count, 4)
 
 
