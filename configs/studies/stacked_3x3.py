@@ -28,7 +28,7 @@ def get_config(arg: str = ''):
     }
     section.add(c, 'stacked_3x3', arms, kind='cost', seeds=5 if a.size == 'small' else 3)
     if a.size == 'small':
-        section.digits(c, a, epochs=3.0)
+        section.digits(c, a, epochs=10.0)
         # Five poolings need 28 pixels.
         c.image_size = a.image_size or 28
     section.tiny(c, a)
