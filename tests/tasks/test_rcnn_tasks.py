@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+from cnn.metrics import base
 from cnn.models import detectors
+from cnn.plots import anchors as anchors_plot
+from cnn.tasks import region_pictures
 from cnn.tasks.fast_rcnn import FastRCNN
 from cnn.tasks.faster_rcnn import FasterRCNN
+from tests.tasks import boxes_by_hand as by_hand
 
 KEY = jax.random.key(0)
 SIDE, MOST = 48, 3
@@ -138,3 +142,70 @@ def test_the_batchs_own_proposals_come_before_windows():
     found = task.proposals(task.scene(dict(SCENES) | {'proposals': given}))
     np.testing.assert_array_equal(found.boxes, given)
     np.testing.assert_array_equal(found.valid.sum(1), [1] * 4)
+
+
+def test_recall_counts_objects_that_a_detector_is_to_find():
+    task, batch = task_of('fast_rcnn'), dict(SCENES)
+    proposals = np.zeros((4, 2, 4), np.float32)
+    # Three quarters of an object of the first image, nothing on its other; the crowd of the third and half its object.
+    proposals[0, 0] = [4, 6, 20, 18]
+    proposals[2] = [[0, 0, 48, 48], [30, 4, 40, 10]]
+    batch['box_difficult'] = np.array(batch['box_difficult'])
+    batch['box_difficult'][3, 2] = True
+    found = base.compute(task.metrics({'proposals': jnp.asarray(proposals)}, batch))
+    # Five objects count: two, none, one, two.
+    assert found['proposal_recall'] == pytest.approx(2 / 5)
+    # 0.75 passes six of the ten thresholds, 0.5 the first.
+    assert found['average_recall'] == pytest.approx((0.6 + 0.1) / 5)
+    batch['mask'] = np.float32([1, 0, 0, 0])
+    assert base.compute(task.metrics({'proposals': jnp.asarray(proposals)}, batch))['proposal_recall'] == 0.5
+    assert task.metrics({}, batch) == {}
+
+
+def test_parts_learn_by_turns():
+    module = task_of('faster_rcnn').module
+    sizes = {'num_classes': 2, 'mean': (0.5,) * 3, 'std': (0.25,) * 3, 'rpn': RPN, 'roi': ROI}
+    tasks = {parts: FasterRCNN(module, parts=parts, **sizes) for parts in ('rpn', 'head')}
+    variables = compiled('faster_rcnn')[0]
+    keys = {name: set(jax.eval_shape(t.loss, variables, SCENES, KEY).metrics) for name, t in tasks.items()}
+    assert keys == {'rpn': {'loss', 'objectness', 'rpn_box'}, 'head': {'loss', 'class', 'box', 'proposal_recall'}}
+    # The head's proposals are the batch's where it brings them.
+    given = np.zeros((4, 3, 4), np.float32)
+    given[:, 0] = [3, 3, 20, 20]
+    scene = tasks['head'].scene(dict(SCENES) | {'proposals': given})
+    np.testing.assert_array_equal(tasks['head']._proposals(None, scene, train=True).boxes, given)
+    np.testing.assert_array_equal(tasks['head']._proposals(None, scene, train=False).valid.sum(1), [1] * 4)
+    with pytest.raises(ValueError, match=r"config\.loss\.parts is 'all'; there are joint, rpn, head"):
+        FasterRCNN(module, parts='all', **sizes)
+
+
+def test_pictures_show_the_image_with_the_most_objects(monkeypatch, tmp_path):
+    task, batch = task_of('faster_rcnn'), dict(SCENES)
+    found = {
+        'labels': np.full((4, 1), -1), 'scores': np.zeros((4, 1)), 'boxes': np.zeros((4, 1, 4)),
+        'source_boxes': np.zeros((4, 1, 4)), 'source_truth': batch['boxes'],
+        'proposals': np.tile(np.float32([[[4, 6, 20, 18], [0, 0, 0, 0]]]), (4, 1, 1)),
+    }  # fmt: skip
+    collector, drawn = task.collector(), {}
+    assert collector.example() is None
+    collector.update(found, batch)
+    example = collector.example()
+    assert example.seen.index == 3
+    np.testing.assert_array_equal(example.proposals, [[4, 6, 20, 18]])
+    monkeypatch.setattr(anchors_plot, 'draw_proposals', lambda *a, **k: drawn.update(proposals=a))
+    monkeypatch.setattr(anchors_plot, 'draw_anchors', lambda *a, **k: drawn.update(anchors=a, **k))
+    image, grid = np.zeros((SIDE, SIDE, 3), np.uint8), task.anchors(SIDE, SIDE)
+    # conv3 of this VGG has a stride of 4; two scales of one ratio.
+    assert grid.shape == (12, 12, 2, 4)
+    region_pictures.proposals(str(tmp_path), image, example)
+    region_pictures.anchors(str(tmp_path), image, example.seen, grid, task.rpn)
+    _, _, _, overlaps, _, path = drawn['proposals']
+    # 10 x 8 pixels in common with the object of 20 x 20, none with those of a pixel in the corners.
+    np.testing.assert_allclose(overlaps, [[0, 0, 80 / (192 + 400 - 80)]], rtol=1e-5, atol=1e-7)
+    assert path == str(tmp_path / 'proposals.png')
+    _, _, stride, _, positive, path = drawn['anchors']
+    assert (stride, drawn['per_shape'], path) == (4, 2, str(tmp_path / 'anchors.png'))
+    expected = [[by_hand.iou(a, (10, 10, 30, 30)) for a in cell] for cell in grid.reshape(-1, 2, 4)]
+    best = np.array(expected) == np.max(expected)
+    # The object of 20 pixels is learnt by the anchors that overlap it most; of tiny ones each has its best too.
+    assert positive.reshape(-1, 2)[best].all()

@@ -123,3 +123,14 @@ def test_detections_are_moved_clipped_and_suppressed_by_class():
 def test_options_out_of_range_are_refused(field):
     with pytest.raises(ValueError, match=r'config\.roi'):
         RegionOptions(**field)
+
+
+def test_boxes_that_are_not_learnt_stay_where_they_were_proposed():
+    boxes = jnp.float32([[[0, 0, 10, 10], [20, 20, 40, 30]]])
+    logits, deltas = jnp.float32([[[0, 5, 0], [0, 0, 4]]]), jnp.full((1, 2, 3, 4), 3.0)
+    found = regions.detect(
+        logits, deltas, boxes, jnp.ones((1, 2), bool), jnp.float32([[0, 0, 100, 100]]), RegionOptions(regress=False),
+        nms_threshold=0.3, score_threshold=0.5, count=2,
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.boxes, boxes)
+    np.testing.assert_array_equal(found.labels, [[0, 1]])

@@ -11,6 +11,7 @@ import pytest
 from cnn.models import detectors
 from cnn.models.detectors.fast_rcnn import truncated_svd
 from cnn.models.detectors.roi_heads import RoIHead
+from cnn.ops import resample
 from tests.models.networks import count
 
 KEY = jax.random.key(0)
@@ -145,3 +146,27 @@ def test_ranks_that_a_layer_has_not_are_refused(name, rank):
     kernels = {'fc6': {'kernel': np.ones((20, 8)), 'bias': np.ones(8)}}
     with pytest.raises(ValueError, match='fc'):
         truncated_svd({'head': {'body': kernels}}, {name: rank})
+
+
+def test_regions_are_read_at_the_scale_that_brings_them_nearest_to_their_size():
+    sizes = TINY | {'dropout': 0.0}
+    several = detectors.create('fast_rcnn', num_classes=3, shortest=32.0, scales=(16.0, 32.0), region=100.0, **sizes)
+    one = detectors.create('fast_rcnn', num_classes=3, **sizes)
+    images = np.random.default_rng(0).normal(size=(1, 32, 48, 3)).astype(np.float32)
+    # 100 pixels; 400, which are 100 at half the scale; 225, nearer to 100 as 56 than as they are.
+    boxes = np.float32([[[5, 5, 15, 15], [20, 8, 40, 28], [1, 2, 16, 17]]])
+
+    def say(images, boxes):
+        variables = one.init(KEY, images)
+        half = resample.resize(images, height=16, width=24)
+        alone = one.apply(variables, images, boxes)[0], one.apply(variables, half, boxes / 2)[0]
+        both, learnt = (several.apply(variables, images, boxes, train=train)[0] for train in (False, True))
+        return both, learnt, *alone
+
+    both, learnt, whole, half = jax.jit(say)(images, boxes)
+    np.testing.assert_allclose(both[0], [whole[0, 0], half[0, 1], half[0, 2]], rtol=1e-5, atol=1e-7)
+    assert np.abs(whole - half).max() > 1e-5
+    # Training sees images as they come.
+    np.testing.assert_allclose(learnt, whole, rtol=1e-5, atol=1e-7)
+    with pytest.raises(ValueError, match=r'model\.scales=\(16.0,\) relate to model\.shortest=0'):
+        detectors.create('fast_rcnn', num_classes=3, scales=(16.0,), **sizes)
