@@ -18,6 +18,8 @@ def define(values: flags.FlagValues) -> None:
                       flag_values=values)  # fmt: skip
     flags.DEFINE_list('formats', [], 'mode=export: stablehlo, onnx; by default what the task can have.',
                       flag_values=values)  # fmt: skip
+    flags.DEFINE_list('runs', [], 'mode=report: workdirs to compare, patterns allowed; by default --workdir alone.',
+                      flag_values=values)  # fmt: skip
     sweep = 'mode=sweep: '
     flags.DEFINE_integer('trials', 0, sweep + 'how many, over all workers and restarts; 0 for 20, or the whole grid.',
                          flag_values=values)  # fmt: skip

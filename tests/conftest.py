@@ -10,6 +10,8 @@ os.environ['MPLBACKEND'] = 'agg'
 import jax
 import pytest
 
+from tests.report import browser
+
 # The fast path of XLA:CPU matters to users, not to tests: unoptimised code compiles three times faster.
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_backend_optimization_level=0'
 jax.config.update('jax_num_cpu_devices', 4)
@@ -18,14 +20,19 @@ SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared' / 'data'
 
 
 def pytest_collection_modifyitems(config, items):
-    """Deselects, with a printed reason, the tests that need the real data where a user's machine has none."""
-    if SHARED.is_dir():
-        return
-    needing = [item for item in items if 'shared_data' in item.fixturenames]
-    if needing:
-        print(f'{len(needing)} tests deselected: they need the real data of ../shared/data, absent here')
-        config.hook.pytest_deselected(items=needing)
-        items[:] = [item for item in items if item not in needing]
+    """Deselects, with a printed reason, the tests that need what a user's machine does not have: the real data, or a
+    browser."""
+    missing = {}
+    if not SHARED.is_dir():
+        missing['shared_data'] = 'the real data of ../shared/data'
+    if browser.path() is None:
+        missing['browser'] = 'Chromium (Debian: apt-get install chromium)'
+    for fixture, what in missing.items():
+        needing = [item for item in items if fixture in item.fixturenames]
+        if needing:
+            print(f'{len(needing)} tests deselected: they need {what}, absent here')
+            config.hook.pytest_deselected(items=needing)
+            items[:] = [item for item in items if item not in needing]
 
 
 @pytest.fixture(scope='session')

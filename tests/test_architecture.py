@@ -20,8 +20,9 @@ EDGES = {
     'cnn.analysis': {'cnn.models', 'cnn.ops'},
     'cnn.weights': {'cnn.models'},
     'cnn.export': {'cnn.ops'},
+    'cnn.report': {'cnn.analysis', 'cnn.metrics'},
     'cnn.experiments': {'cnn.tasks', 'cnn.models', 'cnn.ops', 'cnn.metrics', 'cnn.training', 'cnn.plots',
-                        'cnn.analysis', 'cnn.weights', 'cnn.export', 'input_pipeline', 'configs'},
+                        'cnn.analysis', 'cnn.weights', 'cnn.export', 'cnn.report', 'input_pipeline', 'configs'},
     'main': {'cnn.experiments'},
 }  # fmt: skip
 # Training sees the base protocols only.

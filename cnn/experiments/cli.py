@@ -27,11 +27,14 @@ MODES = {
     'localize': 'localize',
     'study': 'study',
     'export': 'export',
+    'report': 'report_page',
 }
 
 
 # Modes that take what training left; of one in stages, the last one's.
 TRAINED = ('evaluate', 'predict', 'localize', 'summarize', 'export')
+# Modes that read what is there, whatever the config says now; they need none.
+READING = ('report',)
 
 
 def main(values: flags.FlagValues, argv: list[str]) -> int:
@@ -39,12 +42,13 @@ def main(values: flags.FlagValues, argv: list[str]) -> int:
     try:
         config, workdir = parse(values, argv)
         _join_processes(values)
-        from cnn.experiments import settings, stages  # import JAX: not needed to refuse a misspelt flag
+        if values.mode not in READING:
+            from cnn.experiments import settings, stages  # import JAX: not needed to refuse a misspelt flag
 
-        settings.check(config)
-        stages.check(config)
-        if values.mode in TRAINED:
-            config = stages.final(config, workdir)
+            settings.check(config)
+            stages.check(config)
+            if values.mode in TRAINED:
+                config = stages.final(config, workdir)
         experiment = importlib.import_module(f'cnn.experiments.{MODES[values.mode]}')
         experiment.run(config, workdir, values)
     # The rooms below raise ValueError with one line for a user's mistake; everything is checked before compilation.
@@ -66,13 +70,14 @@ def prepare_process() -> None:
 
 
 def parse(values: flags.FlagValues, argv: list[str]):
-    """Reads the flags into (config, workdir).
+    """Reads the flags into (config, workdir); None for what a mode of `READING` was not given.
 
     Raises:
       UserError: for anything misspelt, mistyped, missing or left over.
     """
     path, argument = _config_argument(argv)
-    _check_overrides(_load(path, argument), argv)
+    if path:
+        _check_overrides(_load(path, argument), argv)
     try:
         rest = values(argv)
     except flags.UnrecognizedFlagError as error:
@@ -82,7 +87,10 @@ def parse(values: flags.FlagValues, argv: list[str]):
     if rest[1:]:
         hint = f'write --{rest[1]}' if re.match(r'[\w.]+=', rest[1]) else 'every option is written --name=value'
         raise UserError(f'stray argument {rest[1]!r}; {hint}')
-    return values.config, pathlib.Path(values.workdir or _default_workdir(path, argument))
+    if values.mode in READING and not (path or values.workdir or values.runs):
+        raise UserError(f'--mode={values.mode} needs --workdir=DIR, --runs=DIR,DIR or the --config of a run')
+    workdir = values.workdir or (_default_workdir(path, argument) if path else '')
+    return values.config, pathlib.Path(workdir) if workdir else None
 
 
 def _join_processes(values: flags.FlagValues) -> None:
@@ -112,6 +120,8 @@ def _config_argument(argv: list[str]) -> tuple[str, str]:
         elif re.fullmatch(r'--?(help|helpfull|helpshort)', word):
             return 'configs/resnet.py', ''
     if not given:
+        if re.search(rf'(^| )--?mode[= ]({"|".join(READING)})( |$)', ' '.join(argv[1:])):
+            return '', ''
         raise UserError(f'no --config given; write for example --config={_configs()[0]}')
     path, _, argument = given.partition(':')
     if not pathlib.Path(path).is_file():
@@ -163,8 +173,8 @@ def _fields(config, prefix: str = '') -> list[str]:
 
 
 def _flag_names(values: flags.FlagValues) -> list[str]:
-    own = ('config', 'workdir', 'mode', 'images', 'formats', 'trials', 'storage', 'coordinator', 'process_count',
-           'process_id')  # fmt: skip
+    own = ('config', 'workdir', 'mode', 'images', 'formats', 'runs', 'trials', 'storage', 'coordinator',
+           'process_count', 'process_id')  # fmt: skip
     return [name for name in own if name in values]
 
 

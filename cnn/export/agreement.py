@@ -43,7 +43,7 @@ def compare(want: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray], *, pr
 
 
 def _numbers(want: np.ndarray, got: np.ndarray, tolerance: float) -> dict[str, Any]:
-    limit = tolerance * max(1.0, float(np.abs(want).max(initial=0)))
+    limit = tolerance * float(np.abs(want).max(initial=0))
     difference = float(np.abs(want - got).max(initial=0))
     # A NaN agrees with nothing.
     return {'agrees': bool(difference <= limit), 'largest_difference': difference, 'allowed': limit}
