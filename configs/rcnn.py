@@ -96,7 +96,6 @@ def _photographs(c, a):
     c.schedule.name = 'step'
     c.schedule.milestones = (20.0, 40.0, 60.0, 80.0)
     c.evaluation.every_epochs = 100.0
-    c.evaluation.batch_size = 1
     c.checkpoint.every_epochs = 10.0
     c.augmentation.crop = 'none'
     c.augmentation.flip = True

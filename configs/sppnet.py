@@ -32,8 +32,8 @@ def get_config(arg: str = ''):
     # What is 0, empty or -1 is the variant's (cnn/models/detectors/sppnet.py).
     model = {'name': 'sppnet', 'variant': a.variant or ('small' if small else 'ZF'), 'trunk': a.trunk,
              'depth': a.depth, 'trunk_variant': '', 'stem': '', 'width': 0.0, 'norm': '', 'endpoint': '', 'hidden': (),
-             'levels': (6, 3, 2, 1), 'shortest': 0.0, 'scales': (), 'region': 224.0 * 224.0, 'classifier': 'both',
-             'regress': True, 'dropout': -1.0, 'freeze_norm': True}  # fmt: skip
+             'levels': (6, 3, 2, 1), 'shortest': 0.0, 'scales': (), 'region': 224.0 * 224.0, 'chunk': 2048,
+             'classifier': 'both', 'regress': True, 'dropout': -1.0, 'freeze_norm': True}  # fmt: skip
     c = common.base(a, model=model, small=small)
     linear(c, a)
     # 0, or pixels of squares around objects on which the network is trained as a classifier (cnn/tasks/sppnet.py).
@@ -98,7 +98,6 @@ def _photographs(c, a):
     c.schedule.name = 'step'
     c.schedule.milestones = (30.0, 60.0)
     c.evaluation.every_epochs = 90.0
-    c.evaluation.batch_size = 1
     c.checkpoint.every_epochs = 10.0
     c.augmentation.crop = 'none'
     c.augmentation.flip = True

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from cnn.models.detectors.linear_heads import Said
 from cnn.ops import keys
@@ -20,6 +19,7 @@ from cnn.tasks.base import Variables
 from cnn.tasks.detection import Scene
 from cnn.tasks.fast_rcnn import FastRCNN
 from cnn.tasks.faster_rcnn import recall
+from cnn.tasks.region_chunks import by_chunks
 from cnn.tasks.region_fit import PARTS
 
 
@@ -49,34 +49,12 @@ class RCNN(FastRCNN):
     def describe(
         self, variables: Variables, scene: Scene, boxes: jax.Array, valid: jax.Array, pick: Callable[[Said], Any]
     ) -> Any:
-        """See `Fitting`. Real regions come first and go through the network `module.chunk` at a time; a chunk without
-        any is left out."""
-        images, count = boxes.shape[:2]
-        chunk = min(self.module.chunk, images * count)
-        missing = -(images * count) % max(chunk, 1)
-        order = jnp.argsort(~valid.ravel(), stable=True).astype(jnp.int32)
-        real = jnp.pad(valid.ravel()[order], (0, missing))
-        order = jnp.pad(order, (0, missing))
+        """See `Fitting`."""
 
-        def say(at):
-            own = boxes.reshape(-1, 4)[at]
-            return pick(self.apply(variables, scene, own, at // count, scene.window))
+        def say(boxes, index):
+            return pick(self.apply(variables, scene, boxes, index, scene.window))
 
-        nothing = jax.eval_shape(say, jax.ShapeDtypeStruct((chunk,), jnp.int32))
-
-        def step(_, part):
-            at, is_real = part
-            return None, lax.cond(
-                is_real.any(), say, lambda _: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), nothing), at
-            )
-
-        if images * count <= chunk:
-            said = say(order)
-        else:
-            _, said = lax.scan(step, None, (order.reshape(-1, chunk), real.reshape(-1, chunk)))
-            said = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: images * count], said)
-        back = jnp.argsort(order[: images * count])
-        return jax.tree.map(lambda x: x[back].reshape(images, count, *x.shape[1:]), said)
+        return by_chunks(say, boxes, valid, self.module.chunk)
 
     def detect(self, variables: Variables, scene: Scene) -> Detections:
         """By the machines or the softmax, as `linear` says."""

@@ -2,7 +2,7 @@
 regressions of boxes on the features of regions; and detection by them.
 
 It holds in memory, beside the network: the objects' features, at most `megabytes` of negatives' features for all
-machines together and as much of examples for the regressions, all float32, and the features of one batch's regions.
+machines together and as much of examples for the regressions, all float32, and the features of few images' regions.
 
 Letters: B images, R regions of each, N objects, C classes without the background.
 """
@@ -31,6 +31,8 @@ _FEATURES = {'svm': 'features', 'boxes': 'pooled'}
 _LAYERS = {'svm': ('svm', 'model.classifier=both'), 'boxes': ('bbox_pred', 'model.regress=True')}
 # Features' mean norm is that of so many regions of so many images, as in the release; there they are drawn at random.
 _NORM_IMAGES, _NORM_REGIONS = 200, 200
+# Regions whose features are in memory at a time, unless one image has more.
+_REGIONS = 2500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,13 +177,13 @@ class _Images:
         options = backend.compiler_options()
         self._of_objects = jax.jit(self._objects, compiler_options=options)
         self._of_all = jax.jit(self._all, compiler_options=options)
-        self.depth = 0
+        self.depth = self._at_once = 0
 
     def objects(self, seed: int) -> tuple[list[np.ndarray], dict[str, float]]:
         """The features `[n, D]` of the objects of each class, and the mean norms by part."""
         rng, found = np.random.default_rng(seed), [[] for _ in range(self._task.num_classes)]
         norms, seen = {part: [] for part in self._parts}, 0
-        for batch in self._batches():
+        for batch in self._parts_of_batches():
             real = batch['mask'] > 0
             if seen < _NORM_IMAGES:
                 said = jax.device_get(self._of_all(self._variables, batch))
@@ -202,11 +204,22 @@ class _Images:
 
     def regions(self):
         """For each image a dict of arrays of its real regions, its objects' own boxes among them."""
-        for batch in self._batches():
+        for batch in self._parts_of_batches():
             said = jax.device_get(self._of_all(self._variables, batch))
             for i in np.flatnonzero(batch['mask'] > 0):
                 valid = said['valid'][i]
                 yield {name: value[i][valid] for name, value in said.items()}
+
+    def _parts_of_batches(self):
+        """Batches of so few images that their regions are some thousand at most, or of one."""
+        for batch in self._batches():
+            if not self._at_once:
+                said = jax.eval_shape(self._all, self._variables, batch)['valid']
+                images, regions = said.shape
+                fit = max(_REGIONS // max(regions, 1), 1)
+                self._at_once = max(n for n in range(1, images + 1) if images % n == 0 and n <= fit)
+            for start in range(0, len(batch['mask']), self._at_once):
+                yield {name: value[start : start + self._at_once] for name, value in batch.items()}
 
     def _scene(self, batch: Batch) -> Scene:
         return self._task.scene(batch)._replace(**self._task.objects(batch, batch['boxes']))

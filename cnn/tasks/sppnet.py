@@ -21,6 +21,7 @@ from cnn.tasks.base import Variables
 from cnn.tasks.detection import Scene
 from cnn.tasks.faster_rcnn import recall
 from cnn.tasks.rcnn import RCNN, by_image
+from cnn.tasks.region_chunks import by_chunks
 
 
 class SPPNet(RCNN):
@@ -60,10 +61,13 @@ class SPPNet(RCNN):
         self, variables: Variables, scene: Scene, boxes: jax.Array, valid: jax.Array, pick: Callable[[Said], Any]
     ) -> Any:
         """See `Fitting`."""
-        images, count = boxes.shape[:2]
-        index = jnp.repeat(jnp.arange(images), count)
-        said = pick(self.apply(variables, scene, boxes.reshape(-1, 4), index))
-        return jax.tree.map(lambda x: x.reshape(images, count, *x.shape[1:]), said)
+        maps = self.apply(variables, scene, method='maps')
+
+        def say(boxes, index):
+            said = self.module.apply(variables, maps, scene.images.shape[1:3], boxes, index, method='say')
+            return pick(said)
+
+        return by_chunks(say, boxes, valid, self.module.chunk)
 
     def detect(self, variables: Variables, scene: Scene) -> Detections:
         """By the machines or the softmax, as `linear` says."""

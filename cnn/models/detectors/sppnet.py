@@ -31,6 +31,7 @@ class SPPNet(nn.Module):
       stride: pixels between neighbouring cells of the map; `first_centre`: the pixel its first cell is centred over.
       scales: factors on the images as they come.
       region: in pixels.
+      chunk: regions that go through the head at a time where it is not trained.
       freeze_norm: the trunk's norms keep the statistics they came with, in training too.
     """
 
@@ -43,17 +44,26 @@ class SPPNet(nn.Module):
     first_centre: float
     scales: tuple[float, ...]
     region: float
+    chunk: int
     freeze_norm: bool
 
-    @nn.compact
     def __call__(
         self, images: jax.Array, boxes: jax.Array | None = None, index: jax.Array | None = None, train: bool = False
     ) -> Said:
         if boxes is None:
             return self.head(spatial_pyramid(self._map(images, train), levels=self.levels), train)
-        height, width = images.shape[1:3]
-        sizes = [(round(height * scale), round(width * scale)) for scale in self.scales]
-        maps = [self._map(resample.resize(images, height=h, width=w), train) for h, w in sizes]
+        return self.say(self.maps(images, train), images.shape[1:3], boxes, index, train)
+
+    def maps(self, images: jax.Array, train: bool = False) -> list[jax.Array]:
+        """What the trunk makes of the images, `[B, h, w, F]` at each scale."""
+        sizes = self._sizes(*images.shape[1:3])
+        return [self._map(resample.resize(images, height=h, width=w), train) for h, w in sizes]
+
+    def say(
+        self, maps: list[jax.Array], size: tuple[int, int], boxes: jax.Array, index: jax.Array, train: bool = False
+    ) -> Said:
+        """What the head makes of regions of maps of images of `size` (height, width)."""
+        height, width = size
         area = boxes_ops.area(boxes)[:, None] * jnp.float32(self.scales) ** 2
         pooled = pyramid_of_scales(
             maps,
@@ -61,12 +71,15 @@ class SPPNet(nn.Module):
             boxes - jnp.float32([0, 0, 1, 1]),
             index,
             jnp.abs(area - self.region).argmin(-1),
-            factors=[(h / height, w / width) for h, w in sizes],
+            factors=[(h / height, w / width) for h, w in self._sizes(height, width)],
             levels=self.levels,
             stride=self.stride,
             first_centre=self.first_centre,
         )
         return self.head(pooled, train)
+
+    def _sizes(self, height, width):
+        return [(max(round(height * scale), 1), max(round(width * scale), 1)) for scale in self.scales]
 
     def _map(self, images, train):
         return self.trunk(images, train and not self.freeze_norm)[1][self.endpoint]
@@ -88,6 +101,7 @@ def create(
     shortest: float = 0,
     scales: tuple[float, ...] = (),
     region: float = REGION,
+    chunk: int = 2048,
     classifier: str = 'both',
     regress: bool = True,
     dropout: float = -1.0,
@@ -107,6 +121,7 @@ def create(
       shortest: pixels of the shortest side of images as they come, `scales`: of the same side where they go through the
         trunk; () for the images as they come.
       region: pixels that a region's area should be near to.
+      chunk: regions to a pass through the head: memory against speed.
       classifier, regress, dropout: as in rcnn.py.
       freeze_norm: as a trunk that is not trained needs.
 
@@ -136,6 +151,7 @@ def create(
         kept.endpoint_offsets[endpoint],
         tuple(scale / shortest for scale in scales) or (1.0,),
         region,
+        chunk,
         freeze_norm,
     )
 
