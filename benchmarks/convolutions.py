@@ -9,10 +9,9 @@ benchmarks/requirements.txt.
 """
 
 import argparse
-import json
-import pathlib
 import sys
 
+import tables
 import train_step
 
 FEATURES, KERNEL, GROUPS = 64, 3, 4
@@ -113,7 +112,7 @@ def main() -> None:
     parser.add_argument('--kinds', default='')
     parser.add_argument('--shape', default=','.join(map(str, SHAPE)))
     parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--json', help='file for the rows and the machine')
+    parser.add_argument('--json', default='', help='file for the table and the machine')
     parser.add_argument('--work', choices=train_step.CONTESTANTS, help=argparse.SUPPRESS)
     parser.add_argument('--networks', help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -127,9 +126,10 @@ def main() -> None:
 
     kinds = train_step.choices(arguments.kinds or ','.join(layers.CONVOLUTIONS), layers.CONVOLUTIONS, 'kinds')
     _, height, width, inputs = (int(n) for n in arguments.shape.split(','))
-    about = train_step.machine()
-    print(', '.join(f'{name} {value}' for name, value in about.items()))
-    print('\n| kind | weights | MMACs an image | step | JAX ms | PyTorch ms | JAX / PyTorch |\n' + '| --- ' * 7 + '|')
+    print(f'{tables.said(tables.machine())}\n')
+    table = tables.Table(
+        'kind', 'weights', 'MMACs an image', 'step', 'JAX ms', 'PyTorch ms', 'JAX / PyTorch (minima)'
+    )
     rows = []
     for kind in kinds:
         groups = {'groups': GROUPS} if kind == 'grouped' else {}
@@ -146,10 +146,8 @@ def main() -> None:
             rows.append({**row, 'jax': ours, 'torch': theirs})
             ratio = f'{ours["ratio"]:.2f} ({ours["ratio_of_minima"]:.2f})'
             times_ms = (f'{ours["median_ms"]:.1f}', f'{theirs["median_ms"]:.1f}')
-            cells = (kind, f'{cost.weights:,}', f'{macs:,.1f}', step, *times_ms, ratio)
-            print('|', ' | '.join(cells), '|', flush=True)
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps({'machine': about, 'rows': rows}, indent=1))
+            table.row(kind, f'{cost.weights:,}', f'{macs:,.1f}', step, *times_ms, ratio)
+    tables.keep(arguments.json, table.markdown(), rows)
     return None
 
 

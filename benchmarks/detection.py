@@ -11,11 +11,10 @@ sides' results are compared before they are timed. Needs benchmarks/requirements
 """
 
 import argparse
-import json
-import pathlib
 import subprocess
 import sys
 
+import tables
 import train_step
 
 WORKS = (
@@ -131,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--works', default=','.join(WORKS))
     parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--json', help='file for the rows and the machine')
+    parser.add_argument('--json', default='', help='file for the table and the machine')
     parser.add_argument('--work', choices=(*CONTESTANTS, 'difference'), help=argparse.SUPPRESS)
     parser.add_argument('--networks', help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -141,10 +140,9 @@ def main() -> None:
         torch = arguments.work.startswith('torch')
         work, layout = arguments.networks, arguments.work.partition('-')[2]
         return train_step.serve(torch_operators(work, layout) if torch else jax_operators(work))
-    about = train_step.machine()
-    print(', '.join(f'{name} {value}' for name, value in about.items()))
-    heads = 'work', 'results differ by', 'step', 'this code, ms', 'torchvision, ms', 'ratio', 'first call, s'
-    print(f'\n| {" | ".join(heads)} |\n' + '| --- ' * len(heads) + '|')
+    print(f'{tables.said(tables.machine())}\n')
+    table = tables.Table('work', 'results differ by', 'step', 'this code, ms', 'torchvision, ms', 'ratio (minima)',
+                         'first call, s')  # fmt: skip
     rows = []
     for work in train_step.choices(arguments.works, WORKS, 'works'):
         is_nms = work.startswith('nms')
@@ -159,10 +157,9 @@ def main() -> None:
             ours, *theirs = (row for row in found if row['kind'] == kind)
             best = min(theirs, key=lambda row: row['median_ms'])
             ratio, least = (ours[k] / min(row[k] for row in theirs) for k in ('median_ms', 'min_ms'))
-            times = f'{ours["median_ms"]:.2f} | {best["median_ms"]:.2f} | {ratio:.2f} ({least:.2f})'
-            print(f'| {work} | {apart:.2g} | {kind} | {times} | {ours["first_call_seconds"]:.1f} |', flush=True)
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps({'machine': about, 'rows': rows}, indent=1))
+            times = f'{ours["median_ms"]:.2f}', f'{best["median_ms"]:.2f}', f'{ratio:.2f} ({least:.2f})'
+            table.row(work, f'{apart:.2g}', kind, *times, f'{ours["first_call_seconds"]:.1f}')
+    tables.keep(arguments.json, table.markdown(), rows)
     return None
 
 

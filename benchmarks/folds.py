@@ -20,7 +20,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import train_step  # noqa: E402
+from benchmarks import tables, train_step  # noqa: E402
 
 CONTESTANTS = ('one', 'sequential', 'unrolled', 'vmap', 'torch', 'torch-channels_last')
 EXAMPLES = 10_000
@@ -121,14 +121,13 @@ def main() -> None:
     parser.add_argument('--batch', type=int, default=128)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--contestants', default='one,sequential,unrolled,torch,torch-channels_last')
-    parser.add_argument('--json', help='file for the rows and the machine')
+    parser.add_argument('--json', default='', help='file for the table and the machine')
     parser.add_argument('--work', help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
         return work(arguments.work, arguments.folds, arguments.batch)
     names = train_step.choices(arguments.contestants, CONTESTANTS, 'contestants')
-    about = train_step.machine()
-    print(', '.join(f'{name} {value}' for name, value in about.items()))
+    print(f'{tables.said(tables.machine())}\n')
     more = (f'--folds={arguments.folds}', f'--batch={arguments.batch}')
     contestants = {name: train_step.Contestant(name, more, __file__) for name in names}
     first = {name: contestant.run('train', 2)[0] for name, contestant in contestants.items()}
@@ -138,17 +137,16 @@ def main() -> None:
     for contestant in contestants.values():
         contestant.close()
     base = times.get('sequential') or times[names[0]]
-    print(f'\n| {arguments.folds} folds | ms a step of all | over sequential (minima) | first call s |')
-    print('| --- ' * 4 + '|')
+    over = 'sequential' if 'sequential' in times else names[0]
+    table = tables.Table(f'{arguments.folds} folds', 'ms a step of all', f'over {over} (minima)', 'first call, s')
     rows = []
     for name, values in times.items():
         ratios = statistics.median(values) / statistics.median(base), min(values) / min(base)
         rows.append({'contestant': name, 'median_ms': statistics.median(values) * 1e3, 'ratio': ratios[0],
                      'ratio_of_minima': ratios[1], 'first_call_seconds': first[name]})  # fmt: skip
-        text = f'{rows[-1]["median_ms"]:.0f} | {ratios[0]:.2f} ({ratios[1]:.2f}) | {first[name]:.1f}'
-        print(f'| {name} | {text} |')
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps({'machine': about, 'rows': rows}, indent=1))
+        text = f'{rows[-1]["median_ms"]:.0f}', f'{ratios[0]:.2f} ({ratios[1]:.2f})', f'{first[name]:.1f}'
+        table.row(name, *text)
+    tables.keep(arguments.json, table.markdown(), rows)
     return None
 
 

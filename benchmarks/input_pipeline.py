@@ -15,7 +15,6 @@ where they are installed; neither is needed otherwise.
 import argparse
 import concurrent.futures
 import itertools
-import json
 import os
 import pathlib
 import resource
@@ -27,6 +26,8 @@ import time
 import warnings
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks import tables
 
 BATCH = 64
 WARM = 3  # batches before the clock starts
@@ -282,21 +283,20 @@ def main() -> None:
 def report(found, files: int, arguments) -> None:
     """Prints the table and writes the JSON file."""
     print(f'{files} files, {arguments.cores} cores, {arguments.image_size} pixels, {arguments.rounds} rounds')
-    print(f'{"":34}{"images/s":>10}{"a core":>10}{"of raw":>10}{"of raw, processor time":>25}')
+    table = tables.Table('contestant', 'images/s', 'a core', 'of raw decoding', 'by processor time')
     rows = {}
     reference = found.get('raw decoding')
     for name, pairs in found.items():
         wall, processor = (statistics.median(p[k] for p in pairs) for k in (0, 1))
         row = {'images_per_second': wall, 'images_per_processor_second': processor}
-        text = f'{name:34}{wall:10.0f}{processor:10.0f}'
+        cells = [f'{wall:.0f}', f'{processor:.0f}', '', '']
         if reference:
             ratios = [statistics.median(p[k] / r[k] for p, r in zip(pairs, reference, strict=True)) for k in (0, 1)]
             row |= {'of_raw': ratios[0], 'of_raw_processor_time': ratios[1]}
-            text += f'{ratios[0]:10.2f}{ratios[1]:25.2f}'
+            cells[2:] = (f'{ratio:.2f}' for ratio in ratios)
         rows[name] = row
-        print(text)
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps({**vars(arguments), 'images': str(files), 'rows': rows}))
+        table.row(name, *cells)
+    tables.keep(arguments.json, table.markdown(), rows)
 
 
 if __name__ == '__main__':

@@ -17,6 +17,10 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import tables  # noqa: E402
+
 SHOWN = ('mean_iou', 'pixel_accuracy', 'mean_class_accuracy', 'frequency_weighted_iou')
 
 
@@ -33,6 +37,12 @@ def run(variant: str, seed: int, options) -> dict:
     return json.loads((workdir / 'result.json').read_text())
 
 
+def _spread(values: list[float]) -> str:
+    """Mean and standard deviation, in per cent."""
+    deviation = f' ± {100 * statistics.stdev(values):.2f}' if len(values) > 1 else ''
+    return f'{100 * statistics.mean(values):.2f}{deviation}'
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--variants', type=lambda s: s.split(','), default=['32s', '16s', '8s'])
@@ -40,6 +50,7 @@ def main() -> None:
     parser.add_argument('--arguments', default='', help='more of the config: dataset=...,trunk=...')
     parser.add_argument('--set', action='append', default=[], help='a setting: evaluation.split=train')
     parser.add_argument('--workdir', type=pathlib.Path, default=pathlib.Path('runs/segmentation'))
+    parser.add_argument('--json', default='', help='file for the table and the machine')
     options = parser.parse_args()
     table = {}
     print(f'{"variant":8} {"seed":>4} ' + ' '.join(f'{name:>22}' for name in SHOWN) + '  seconds')
@@ -49,10 +60,11 @@ def main() -> None:
             table.setdefault(variant, []).append(result['metrics'])
             values = ' '.join(f'{result["metrics"][name]:22.4f}' for name in SHOWN)
             print(f'{variant:8} {seed:4} {values}  {result["wall_seconds"]:.0f}', flush=True)
+    print()
+    summary = tables.Table('variant', *(name.replace('_', ' ') for name in SHOWN), 'seeds')
     for variant, rows in table.items():
-        values = [row['mean_iou'] for row in rows]
-        spread = f' ± {statistics.stdev(values):.4f}' if len(values) > 1 else ''
-        print(f'{variant}: mean IU {statistics.mean(values):.4f}{spread} (n = {len(values)})')
+        summary.row(variant, *(_spread([row[name] for row in rows]) for name in SHOWN), len(rows))
+    tables.keep(options.json, summary.markdown(), table)
     (options.workdir / 'segmentation.json').write_text(json.dumps(table, indent=2))
 
 

@@ -16,7 +16,6 @@ import itertools
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from benchmarks import tables  # noqa: E402
 
 CONTESTANTS = ('jax', 'jax-plain', 'torch', 'torch-channels_last', 'torch-compile')
 BASE = 'torch-channels_last'
@@ -229,18 +230,6 @@ def compare(network: str, names: list[str], kinds: list[str], rounds: int, scrip
     return rows
 
 
-def machine() -> dict:
-    """Where and with what it was measured."""
-    from importlib import metadata
-
-    model = platform.processor() or platform.machine()
-    if os.path.exists('/proc/cpuinfo'):
-        lines = pathlib.Path('/proc/cpuinfo').read_text().splitlines()
-        model = next((line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')), model)
-    versions = {name: metadata.version(name) for name in ('jax', 'jaxlib', 'flax', 'torch', 'torchvision')}
-    return {'cpu': model, 'cores': len(os.sched_getaffinity(0)), 'python': platform.python_version(), **versions}
-
-
 def choices(text: str, known, flag: str) -> list[str]:
     chosen = [word for word in text.split(',') if word]
     for word in chosen:
@@ -255,7 +244,7 @@ def main() -> None:
     parser.add_argument('--contestants', default='jax,torch,torch-channels_last')
     parser.add_argument('--kinds', default='train,eval')
     parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--json', help='file for the rows and the machine')
+    parser.add_argument('--json', default='', help='file for the table and the machine')
     parser.add_argument('--work', choices=CONTESTANTS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
@@ -266,19 +255,16 @@ def main() -> None:
         return work(arguments.work, arguments.networks)
     names = choices(arguments.contestants, CONTESTANTS, 'contestants')
     kinds = choices(arguments.kinds, ('train', 'eval'), 'kinds')
-    about = machine()
-    print(', '.join(f'{name} {value}' for name, value in about.items()))
-    print(f'\n| network | step | contestant | median ms | over {BASE} | first call s |')
-    print('| --- ' * 6 + '|')
+    print(f'{tables.said(tables.machine())}\n')
+    table = tables.Table('network', 'step', 'contestant', 'median ms', f'over {BASE} (minima)', 'first call, s')
     rows = []
     for network in choices(arguments.networks, NETWORKS, 'networks'):
         for row in compare(network, names, kinds, arguments.rounds):
             rows.append(row)
             ratio = f'{row["ratio"]:.2f} ({row["ratio_of_minima"]:.2f})' if 'ratio' in row else ''
             cells = (row['network'], row['kind'], row['contestant'], f'{row["median_ms"]:.0f}', ratio)
-            print('|', ' | '.join(cells), f'| {row["first_call_seconds"]:.1f} |', flush=True)
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps({'machine': about, 'rows': rows}, indent=1))
+            table.row(*cells, f'{row["first_call_seconds"]:.1f}')
+    tables.keep(arguments.json, table.markdown(), rows)
     return None
 
 
