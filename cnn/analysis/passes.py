@@ -37,7 +37,8 @@ def convolutional_passes(task: Any, variables: Mapping[str, Any], batch: Mapping
 def images_read(function: Callable, variables: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, int]:
     """How many images or maps each convolution reads, by the path of its kernel, in the order in which they begin."""
     with backend.lowering('plain'):
-        closed = jax.make_jaxpr(function)(variables, batch)
+        # A function of its own: what was traced before, in another form, is kept by the function's name.
+        closed = jax.make_jaxpr(lambda *arguments: function(*arguments))(variables, batch)
     leaves = jax.tree_util.tree_flatten_with_path((variables, batch))[0]
     names = [
         '/'.join(str(getattr(key, 'key', key)) for key in path[1:]) if path[0].idx == 0 and np.ndim(leaf) > 2 else None

@@ -40,6 +40,8 @@ def passes(task, proposals, images=2):
     batch = {name: jnp.zeros((images, *x.shape[1:]), x.dtype) for name, x in task.dummy_batch(48).items()}
     batch['proposals'] = jnp.zeros((images, proposals, 4))
     variables = jax.eval_shape(task.init, jax.random.key(0), batch)
+    # Whatever form it was traced in before.
+    jax.eval_shape(task.predict, variables, batch)
     return convolutional_passes(task, variables, batch)
 
 
