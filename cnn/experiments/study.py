@@ -15,13 +15,14 @@ import numpy as np
 
 from cnn.analysis.study_table import Row, Table
 from cnn.experiments import activations, arms, build, cost, group, stages, study_report, train
-from cnn.experiments.errors import UserError
+from cnn.experiments.errors import UserError, nearest
 from cnn.plots import curves
-from cnn.training import log
+from cnn.plots import study as plots
+from cnn.training import log, loop
 from cnn.training.lock import WorkdirLock
 from input_pipeline.joined import Joined, stratified_subset
 
-# What a run is known by after it, from where in its result.
+# The names of a run's metrics begin with the key; the value is where they stand in its result.
 _SCORES = {'': 'metrics', 'fit_': 'train_metrics'}
 
 
@@ -57,6 +58,8 @@ class Study:
         self.arms = arms.of(config)
         if config.study.seeds < 1:
             raise UserError(f'config.study.seeds={config.study.seeds} must be at least 1')
+        if (kind := config.study.show.kind) not in plots.KINDS:
+            raise UserError(f'config.study.show.kind={kind!r} is unknown; {nearest(kind, plots.KINDS)}')
         self.seeds = tuple(config.seed + k for k in range(config.study.seeds))
         if config.study.layer:
             networks = {str(arm.config.model): arm.config for arm in self.arms}
@@ -68,12 +71,14 @@ class Study:
     def run(self) -> dict[str, Any]:
         self.workdir.mkdir(parents=True, exist_ok=True)
         parts = {(arm.name, seed): self._part(arm, seed) for arm in self.arms for seed in self.seeds}
-        lost: dict[str, str] = {}
+        lost: dict[str, int] = {}
 
         def failed(chunk: Sequence[group.Part], error: Exception) -> None:
+            if not isinstance(error.__cause__, loop.NonFiniteLoss):
+                raise error
             for part in chunk:
-                lost[part.name] = str(error).strip().splitlines()[0]
-                print(f'{part.name}: {lost[part.name]}')
+                lost[part.name] = error.__cause__.step
+                print(f'{part.name}: {error}')
 
         c = self.config
         outcomes, layout = stages.run_parts(
@@ -81,7 +86,7 @@ class Study:
             tolerant=True, pictures=False, quiet=True, train_scores=True, scored=self._say, failed=failed,
         )  # fmt: skip
         found = {outcome.part.name: outcome for outcome in outcomes}
-        runs = {key: self._record(part, found.get(part.name), lost.get(part.name, '')) for key, part in parts.items()}
+        runs = {key: self._record(part, found.get(part.name), lost.get(part.name)) for key, part in parts.items()}
         drifts = self._drifts(parts, found) if c.study.layer else {}
         for key, moved in drifts.items():
             runs[key]['drift'] = moved
@@ -112,8 +117,8 @@ class Study:
                 print(f'{part.name}: step {step}: ' + '  '.join(f'{n} {v:.4f}' for n, v in values.items()), flush=True)
         return True
 
-    def _record(self, part: group.Part, outcome: group.Outcome | None, why: str) -> dict[str, Any]:
-        """What one run came to: metrics, its curves, and where it diverged the step and why."""
+    def _record(self, part: group.Part, outcome: group.Outcome | None, lost: int | None) -> dict[str, Any]:
+        """What one run came to: metrics, its curves, and where its loss was no longer finite (`lost`) the step."""
         lines = _lines(group.folder(self.workdir, part))
         result = outcome.result if outcome else {}
         metrics: dict[str, float] = {}
@@ -121,8 +126,7 @@ class Study:
             metrics |= {prefix + name: value for name, value in result.get(key, {}).items()}
         fields = {}
         if outcome is None or 'diverged_at' in result:
-            last = max((line['step'] for line in lines), default=0)
-            fields = {'diverged_at': result.get('diverged_at', last), 'why': why}
+            fields = {'diverged_at': result.get('diverged_at', lost)}
             metrics = dict.fromkeys(metrics or ('loss', 'accuracy', 'fit_loss', 'fit_accuracy'), float('nan'))
             # It says nothing of any image, and is scored as a guess.
             guess = 1 / self.source.info.num_classes

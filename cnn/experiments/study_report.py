@@ -28,7 +28,7 @@ def write(config, workdir: pathlib.Path, table: Table, runs: Runs, layout: str, 
     """Returns what `study.json` holds.
 
     Args:
-      runs: by arm and seed: `metrics`, `curves`, `seed`, and where it is so `drift`, `diverged_at`, `why`.
+      runs: by arm and seed: `metrics`, `curves`, `seed`, and where it is so `drift`, `diverged_at`.
       layout: in which the members were trained.
       tested: examples of the test split.
     """

@@ -46,7 +46,7 @@ def test_arms_and_seeds_make_a_table_a_picture_and_a_page(tmp_path):
         assert arm['std']['accuracy'] == pytest.approx(np.std(values, ddof=1))
     # Without a norm such a rate ends in infinity: scored as a guess, and without a loss.
     (lost,) = [arm for arm in document['arms'] if arm['name'] == 'none learning_rate=1e+30']
-    assert set(lost['diverged']) == {'0', '1'}
+    assert lost['diverged'] == {'0': 1, '1': 1}
     assert lost['values']['accuracy'] == [0.1, 0.1]
     assert lost['values']['loss'] == [None, None]
     assert lost['mean']['loss'] is None
@@ -130,6 +130,8 @@ def test_mistakes_are_told(change, message):
 def test_a_study_needs_its_section_and_a_layer_that_is_there(tmp_path):
     with pytest.raises(UserError, match='needs a config with a section study'):
         study.run(resnet.get_config(), tmp_path)
+    with pytest.raises(UserError, match="did you mean 'curves'"):
+        study.run(config(kind='curve'), tmp_path)
     c = config()
     c.study.devices = 99
     with pytest.raises(UserError, match='take as many or fewer'):
