@@ -11,7 +11,8 @@ Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:
 windows, or the workdir of a run of Faster R-CNN), variant (ZF, L, small), trunk (any network), depth, scales (five,
 one), from (a classifier's weights or workdir), image_size, preset=tiny, which takes windows. Stages:
 `finetune` trains the dense layers with a softmax, `solve` fits a support vector machine and a regression of boxes for
-each class; the small one has no ImageNet, and `pretrain` makes its trunk a classifier of the scenes' digits before.
+each class. The paper's trunk comes from ImageNet and is not trained any further; without `from`, `pretrain` makes the
+network a classifier of squares around the objects first.
 To score the softmax in place of machines, or boxes as they were proposed, evaluate the same workdir with
 --config.linear.classifier=softmax, --config.linear.regress=False. Expected on digit_scenes: not measured yet.
 """
@@ -45,11 +46,12 @@ def get_config(arg: str = ''):
     c.init_from = a['from']
     c.replace_head = bool(a['from'])
     if small:
-        _scenes(c)
+        _scenes(c, a)
     else:
         _photographs(c, a)
     if a.preset == 'tiny':
         common.tiny(c)
+        common.tiny(c.stages.pretrain)
     return c
 
 
@@ -62,25 +64,25 @@ def search_space(trial) -> dict:
     }
 
 
-_BY_SOFTMAX = {'classifier': 'softmax', 'regress': False}
-
-
-def _stages(c, before: str = ''):
-    c.stages.order = ','.join(filter(None, [before, 'finetune', 'solve']))
-    c.stages.finetune = ConfigDict({'linear': _BY_SOFTMAX})
+def _stages(c, a, side: int, epochs: float):
+    """Dense layers, then what is solved for; before that, without a trained trunk, `side` pixels around objects."""
+    by_softmax = {'classifier': 'softmax', 'regress': False}
+    c.stages.order = 'finetune,solve' if a['from'] else 'pretrain,finetune,solve'
+    c.stages.pretrain = ConfigDict(
+        {'loss': {'pretrain': side}, 'model': {'freeze_norm': False}, 'optimizer': {'freeze': ''}, 'linear': by_softmax,
+         'steps': 0, 'epochs': epochs, 'schedule': {'milestones': (0.8 * epochs,)},
+         'evaluation': {'every_epochs': epochs}, 'checkpoint': {'every_epochs': epochs}}
+    )  # fmt: skip
+    c.stages.finetune = ConfigDict({'linear': by_softmax})
     c.stages.solve = ConfigDict({'fit': 'svm,boxes'})
 
 
-def _scenes(c):
+def _scenes(c, a):
     common.scenes_recipe(c, epochs=8.0, batch_size=16, learning_rate=0.002, weight_decay=0.01, evaluations=1)
     c.checkpoint.every_epochs = c.epochs
     # Whatever overlaps no object by a tenth is background too: scenes are mostly that.
     c.roi.background_low = 0.0
-    _stages(c, 'pretrain')
-    c.stages.pretrain = ConfigDict(
-        {'loss': {'pretrain': 64}, 'model': {'freeze_norm': False}, 'optimizer': {'freeze': ''}, 'epochs': 10.0,
-         'linear': _BY_SOFTMAX, 'evaluation': {'every_epochs': 10.0}, 'checkpoint': {'every_epochs': 10.0}}
-    )  # fmt: skip
+    _stages(c, a, side=64, epochs=10.0)
 
 
 def _photographs(c, a):
@@ -107,4 +109,4 @@ def _photographs(c, a):
     if a.dataset == 'voc/2007':
         c.evaluation.split = 'test'
         c.evaluation.ap = 'eleven_point'
-    _stages(c)
+    _stages(c, a, side=224, epochs=60.0)

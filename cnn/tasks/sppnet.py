@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from cnn.models.detectors.linear_heads import Said
 from cnn.ops import boxes as boxes_ops
-from cnn.ops import keys
+from cnn.ops import keys, matching, roi_sampling
 from cnn.ops.detections import Detections
 from cnn.ops.warp import warp
 from cnn.tasks import regions
@@ -46,7 +46,8 @@ class SPPNet(RCNN):
         """`class`; shown are `region_accuracy` and, of regions, `proposal_recall` as in FasterRCNN."""
         images = scene.images.shape[0]
         if self.pretrain:
-            drawn, image, cut = around_objects(scene, self.pretrain)
+            count = images * self.roi.batch
+            drawn, image, cut = around_objects(keys.stream(key, 'objects'), scene, self.pretrain, count)
             said, updates = self.apply(variables, scene._replace(images=cut), key=key)
             of_class, right = by_image(said.logits, drawn, image, images)
             return {'class': of_class}, {'region_accuracy': right}, updates
@@ -74,20 +75,24 @@ class SPPNet(RCNN):
         return self.judged(variables, scene)
 
 
-def around_objects(scene: Scene, side: int) -> tuple[regions.Regions, jax.Array, jax.Array]:
-    """Squares of `side` pixels around the N objects of each of B images, at the size they have.
+def around_objects(
+    key: jax.Array, scene: Scene, side: int, count: int
+) -> tuple[regions.Regions, jax.Array, jax.Array]:
+    """Squares of `side` pixels around objects, at the size they have: `count` of them at most, drawn from all images.
 
     Returns:
-      The squares as regions, arrays `[B * N, ...]`; the image of each, int32 `[B * N]`; and their pixels,
-      `[B * N, side, side, 3]`.
+      The squares as regions, arrays `[n, ...]`; the image of each, int32 `[n]`; and their pixels, `[n, side, side, 3]`.
     """
-    images, count = scene.labels.shape
-    centre = boxes_ops.xyxy_to_cxcywh(scene.boxes)[..., :2].reshape(-1, 2)
+    images, most = scene.labels.shape
+    label = jnp.where(scene.valid, matching.POSITIVE, matching.NEITHER)
+    drawn = roi_sampling.sample_together(
+        key, scene.row, label, count=min(count, images * most), positive_share=1.0
+    )
+    centre = boxes_ops.xyxy_to_cxcywh(scene.boxes)[..., :2].reshape(-1, 2)[drawn.index]
     # On whole pixels, so that nothing is resampled.
     corner = jnp.floor(centre - side / 2)
     squares = jnp.concatenate([corner, corner + side], -1)
-    image = jnp.repeat(jnp.arange(images), count)
-    counts = scene.valid.ravel()
-    labels = jnp.where(counts, scene.labels.ravel() + 1, 0)
+    counts, image = drawn.label == matching.POSITIVE, drawn.index // most
+    labels = jnp.where(counts, scene.labels.ravel()[drawn.index] + 1, 0)
     cut = warp(scene.images, squares, image, scene.window, size=side, context=0)
     return regions.Regions(squares, labels, jnp.zeros_like(squares), counts), image, cut
