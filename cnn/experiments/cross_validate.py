@@ -7,6 +7,7 @@ folds of each fold's training part choose its settings, and the fold itself only
 
 import json
 import pathlib
+import time
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class CrossValidation:
 
     def __init__(self, config, workdir: pathlib.Path):
         self.config, self.workdir = config, workdir
+        self.started = time.perf_counter()
         self.source = build.source(config, config.input.train_split)
         self.ids = [self.source.example_id(i) for i in range(len(self.source))]
         self.settings = grid.settings_of(config, config.folds.grid)
@@ -64,7 +66,9 @@ class CrossValidation:
         if c.final:
             document['final_test'] = self._final(folds, outcomes)
         document['leakage'] = self.ledger.statement(last='final' if c.final else '')
-        report = fold_report.FoldReport(self.config, self.workdir, self.source, self.ids, folds, layout)
+        report = fold_report.FoldReport(
+            self.config, self.workdir, self.source, self.ids, folds, layout, self.started
+        )
         tested = [(fold, self._name(fold, chosen[fold.name], k)) for fold in folds for k in range(c.seeds)]
         return report.write(document, metrics, [(f, outcomes[name]) for f, name in tested], outcomes, self.ledger)
 
