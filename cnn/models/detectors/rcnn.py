@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from cnn.models import layers
 from cnn.models.detectors import trunks
 from cnn.models.detectors.linear_heads import CLASSIFIERS, LinearHead, Said, body_of
+from cnn.ops import resample
 from cnn.ops.warp import warp
 
 
@@ -18,7 +19,8 @@ class RCNN(nn.Module):
     """`apply(variables, images [B, H, W, 3], boxes [N, 4], index [N], windows [B, 4], train) -> Said` of N regions.
 
     Regions are cut out of the normalised images, warped (ops/warp.py says what each argument is) and go through the
-    whole network one by one. Without boxes each whole image is a region. Dropout draws from the stream `dropout`.
+    whole network one by one. Without boxes each whole image, resized, is a region. Dropout draws from the stream
+    `dropout`.
 
     Attributes:
       size: pixels of a warped region's side, `context` of them on each side around the box.
@@ -41,11 +43,10 @@ class RCNN(nn.Module):
         windows: jax.Array | None = None,
         train: bool = False,
     ) -> Said:
-        if windows is None:
-            windows = jnp.broadcast_to(jnp.float32([0, 0, *images.shape[2:0:-1]]), (images.shape[0], 4))
         if boxes is None:
-            boxes, index = windows, jnp.arange(images.shape[0])
-        regions = warp(images, boxes, index, windows, size=self.size, context=self.context)
+            regions = resample.resize(images, height=self.size, width=self.size)
+        else:
+            regions = warp(images, boxes, index, windows, size=self.size, context=self.context)
         return self.head(self.trunk(regions, train)[0], train)
 
 

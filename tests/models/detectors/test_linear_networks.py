@@ -99,10 +99,6 @@ def test_rcnn_sees_warped_regions_and_nothing_else():
     # Class after class, four numbers each.
     np.testing.assert_allclose(said.deltas, np.asarray(deltas).reshape(4, 3, 4), rtol=1e-4, atol=1e-5)
     assert said.logits.shape == (4, 4)
-    # Whole images are regions of their own.
-    whole = apply(variables, IMAGES)
-    boxes = np.float32([[0, 0, 64, 48]] * 2)
-    np.testing.assert_allclose(whole.logits, apply(variables, IMAGES, boxes, np.arange(2), boxes).logits, atol=1e-5)
 
 
 def test_sppnet_reads_each_region_at_the_scale_that_suits_it():
