@@ -2,14 +2,22 @@
 
 import contextlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def held(path: pathlib.Path) -> Iterator[None]:
-    """Holds a file lock, waiting for it; the kernel lets go of it however this process ends."""
+def held(path: pathlib.Path, waits: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Holds a file lock, waiting for it; the kernel lets go of it however this process ends.
+
+    Args:
+      waits: called before waiting, where another process holds it.
+    """
     import fcntl
 
     with open(path, 'w') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waits()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -164,7 +164,7 @@ def found(
     words = re.sub(r'[^A-Za-z0-9=.-]+', '-', root.info.name)[-60:].strip('-')
     path = pathlib.Path(folder).expanduser() / f'{words}_{finder.name}_{key}.proposals'
     path.parent.mkdir(parents=True, exist_ok=True)
-    with file_lock.held(path.with_suffix('.lock')):
+    with file_lock.held(path.with_suffix('.lock'), lambda: note(f'another process writes {path}; waiting for it')):
         rows = _read(path, note)
         missing = [int(at) for at in np.unique(places) if int(at) not in rows]
         if missing:

@@ -58,7 +58,8 @@ class SelectiveSearch:
         """Proposals of an image, best first.
 
         OpenCV ranks boxes by C's rand(), which no seed of OpenCV's reaches: here those that more of the hierarchies
-        found come first, and among equals the order is shuffled, always alike.
+        found come first, and among equals the order is shuffled, always alike. Of 149 objects in 24 photographs of
+        COCO, the first 300 find 54 % so and 38 % in OpenCV's order, which begins with small ones.
 
         Args:
           image: as `decode.decode` takes it.

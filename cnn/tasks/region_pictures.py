@@ -13,17 +13,19 @@ from cnn.tasks.detection import Scene
 from cnn.tasks.detection_record import Example, Seen
 
 PROPOSALS, ANCHORS = 'proposals.png', 'anchors.png'
+MANY = 500
 
 
 def proposals(folder: str, image: np.ndarray, example: Example) -> None:
-    """Writes PROPOSALS: the ten and the hundred best, those on an object in colour."""
+    """Writes PROPOSALS: the ten and the hundred best, or ten times as many of many; those on an object in colour."""
     from cnn.plots import anchors as plots
 
     found, truth = example.proposals, example.seen.input_truth
     overlaps = np.asarray(boxes_ops.iou(jnp.asarray(found), jnp.asarray(truth)))
     # Best first, as they come.
     scores = -np.arange(len(found), dtype=np.float32)
-    plots.draw_proposals(image, found, scores, overlaps, truth, os.path.join(folder, PROPOSALS))
+    counts = (10, 100) if len(found) <= MANY else (100, 1000)
+    plots.draw_proposals(image, found, scores, overlaps, truth, os.path.join(folder, PROPOSALS), counts=counts)
 
 
 def anchors(

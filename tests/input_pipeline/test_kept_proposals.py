@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import input_pipeline
-from input_pipeline import canvas, proposals
+from input_pipeline import canvas, file_lock, proposals
 from input_pipeline.proposals import Searching, Table
 from input_pipeline.selective_search import SelectiveSearch
 from input_pipeline.source import ArraySource, UnreadableError
@@ -180,6 +180,28 @@ def test_a_table_of_no_boxes_comes_back():
     back = Table.decoded(table.encoded())
     assert back.places.tolist() == [3, 7]
     assert {at: (total, len(boxes)) for at, (total, boxes) in back.rows().items()} == {3: (2, 1), 7: (1, 0)}
+
+
+def test_a_second_process_waits_for_the_first(tmp_path):
+    program = (
+        'import pathlib, sys; from input_pipeline import file_lock\n'
+        'with file_lock.held(pathlib.Path(sys.argv[1])): print("held", flush=True); sys.stdin.read()\n'
+    )
+    place = tmp_path / 'lock'
+    first = subprocess.Popen([sys.executable, '-c', program, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    first.stdout.readline()
+    said = []
+
+    def waits():
+        said.append('waits')
+        first.stdin.close()
+
+    with file_lock.held(place, waits):
+        assert said == ['waits']
+    with file_lock.held(place, waits):
+        assert said == ['waits']
+    first.stdout.close()
+    assert first.wait() == 0
 
 
 class Given(Scenes):

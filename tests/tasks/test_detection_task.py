@@ -73,6 +73,20 @@ def test_an_object_that_a_crop_drops_is_not_learnt():
         assert not np.any(scene.boxes[0, 0])
 
 
+def test_proposals_are_shifted_with_the_objects_and_padding_stays_padding():
+    task = Fixed(None, num_classes=2, augmentation={'pad_and_crop': 6, 'flip': 0.5}, **STATISTICS)
+    data = batch()
+    data['box_labels'][0], data['boxes'][0, 2] = [1, 0, 1], [8, 8, 16, 16]
+    data |= {'proposals': np.concatenate([data['boxes'], np.zeros((2, 1, 4), np.float32)], 1)}
+    scene_of, moved = jax.jit(task.scene), 0
+    for seed in range(6):
+        scene = scene_of(data, jax.random.key(seed))
+        np.testing.assert_array_equal(scene.proposals[:, :3], scene.boxes)
+        assert not np.any(scene.proposals[:, 3])
+        moved += bool(np.any(scene.boxes != data['boxes']))
+    assert moved > 3
+
+
 def test_boxes_come_back_to_the_photographs_pixels_and_are_scored_there():
     task = Fixed(None, num_classes=2, class_names=('a', 'b'), **STATISTICS)
     data = batch()
