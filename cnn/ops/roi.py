@@ -150,7 +150,7 @@ def pyramid_of_scales(
         own = corner_cells(moved, height, width, stride=stride, first_centre=first_centre)
         own = own.at[:, 0].add(index * sum(heights) + first)
         rectangles, first = jnp.where((scale == i)[:, None], own, rectangles), first + height
-    return bins_max(tall, rectangles[None], tuple((n, n) for n in levels))[0]
+    return bins_max(tall, rectangles[None], tuple((n, n) for n in levels), max(heights))[0]
 
 
 def _finite(cells: jax.Array) -> jax.Array:

@@ -20,26 +20,27 @@ _NOWHERE = jnp.iinfo(jnp.int32).max
 Grid = tuple[int, int]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def bins_max(features: jax.Array, rectangles: jax.Array, grids: tuple[Grid, ...]) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def bins_max(features: jax.Array, rectangles: jax.Array, grids: tuple[Grid, ...], tallest: int = 0) -> jax.Array:
     """Maxima over the bins of all `grids`, (rows, columns) each: `[B, R, bins, C]`, grid by grid, row by row.
 
     Args:
       features: `[B, H, W, C]`.
       rectangles: int32 `[B, R, 4]`: first row, number of rows, first column, number of columns, at least 1 each. Bins
         are of the whole rectangle; what of them lies outside the map does not count, and a bin all outside gives 0.
+      tallest: how many rows a rectangle has as a rule, for which it is fast; 0 for all of the map.
 
     Its gradient goes to the cell that the maximum came from, the first in row-major order among equals.
     """
-    return _maxima(features, rectangles, grids, with_cells=False)[0]
+    return _maxima(features, rectangles, grids, tallest, with_cells=False)[0]
 
 
-def _forward(features, rectangles, grids):
-    values, cells = _maxima(features, rectangles, grids, with_cells=True)
+def _forward(features, rectangles, grids, tallest):
+    values, cells = _maxima(features, rectangles, grids, tallest, with_cells=True)
     return values, (cells, features.shape, jnp.zeros(0, features.dtype))
 
 
-def _backward(grids, saved, g):
+def _backward(grids, tallest, saved, g):
     cells, (batch, height, width, channels), like = saved
     cell = jnp.arange(batch)[:, None, None, None] * (height * width) + cells
     # What came from no cell goes past the end, and is dropped.
@@ -52,7 +53,7 @@ def _backward(grids, saved, g):
 bins_max.defvjp(_forward, _backward)
 
 
-def _maxima(features, rectangles, grids, with_cells):
+def _maxima(features, rectangles, grids, tallest, with_cells):
     """Values and, `with_cells`, the cells they came from (row * W + column, int32 `[B, R, bins, C]`), else None."""
     batch, regions, channels = features.shape[0], rectangles.shape[1], features.shape[-1]
     computed = {}
@@ -62,7 +63,7 @@ def _maxima(features, rectangles, grids, with_cells):
             # Bins of half as many rows are exactly the unions of two of the finer ones, and so on.
             computed[grid] = _merged(*computed[finer[-1]], grid)
         else:
-            computed[grid] = _scanned(features, rectangles, grid, with_cells)
+            computed[grid] = _scanned(features, rectangles, grid, tallest, with_cells)
 
     def joined(part):
         shapes = [(batch, regions, rows * columns, channels) for rows, columns in grids]
@@ -86,7 +87,7 @@ def _merged(values, cells, grid):
     return best, jnp.where(split == best[:, :, :, None, :, None], blocks(cells), _NOWHERE).min((3, 5))
 
 
-def _scanned(features, rectangles, grid, with_cells):
+def _scanned(features, rectangles, grid, tallest, with_cells):
     batch, height, width, channels = features.shape
     first, rows, left, columns = jnp.moveaxis(rectangles, -1, 0)
     top, bottom = _bounds(first, rows, grid[0], height)
@@ -95,7 +96,8 @@ def _scanned(features, rectangles, grid, with_cells):
     if 0 in shape:
         return jnp.zeros(shape, features.dtype), jnp.zeros(shape, jnp.int32)
     # High enough for two entries to a bin of any rectangle that fits the map; what does not fit takes more rounds.
-    levels = int(math.log2(min(height, _largest(height, grid[0]))))
+    tallest = tallest or height
+    levels = int(math.log2(min(tallest, _largest(tallest, grid[0]))))
     values, places = _tables(features, levels, with_cells)
     level = jnp.clip(31 - lax.clz(jnp.maximum(bottom - top, 1)), 0, levels)
     reach = 1 << level

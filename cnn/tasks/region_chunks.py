@@ -23,6 +23,10 @@ def by_chunks(
     """
     images, count = boxes.shape[:2]
     total = images * count
+    if not isinstance(total, int):
+        # A batch of a size that is not known yet, as exported programs take it: all at once.
+        said = say(boxes.reshape(-1, 4), jnp.arange(total) // count)
+        return jax.tree.map(lambda x: x.reshape(images, count, *x.shape[1:]), said)
     chunk = min(chunk, total)
     missing = -total % max(chunk, 1)
     order = jnp.argsort(~valid.ravel(), stable=True).astype(jnp.int32)
