@@ -26,10 +26,13 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_string('storage', '', sweep + 'a database that workers share, as postgresql://USER@HOST/NAME; by '
                         'default a journal in the workdir.', flag_values=values)  # fmt: skip
     several = 'Several processes: '
-    flags.DEFINE_string('coordinator', '', several + 'host:port of process 0; "auto" on SLURM and TPU pods.',
-                        flag_values=values)  # fmt: skip
+    flags.DEFINE_string('coordinator', '', several + 'host:port of process 0; "auto" asks the cluster, "none" not; '
+                        'by default training and evaluation ask.', flag_values=values)  # fmt: skip
     flags.DEFINE_integer('process_count', 1, several + 'how many there are.', flag_values=values)
     flags.DEFINE_integer('process_id', 0, several + 'which this one is.', flag_values=values)
+    flags.DEFINE_integer('heartbeat_seconds', 100, several + 'one that gives no sign of life for so long is gone.',
+                         flag_values=values)  # fmt: skip
+    flags.DEFINE_integer('join_seconds', 300, several + 'how long to wait for the last to come.', flag_values=values)
 
 
 if __name__ == '__main__':

@@ -8,10 +8,11 @@ import importlib
 import pathlib
 import re
 import sys
+from collections.abc import Callable
 
 from absl import flags
 
-from cnn.experiments import config_file
+from cnn.experiments import cluster, config_file, guard
 from cnn.experiments.errors import RunFailed, UserError, nearest
 from cnn.ops import huge_pages
 
@@ -39,28 +40,53 @@ READING = ('report',)
 
 def main(values: flags.FlagValues, argv: list[str]) -> int:
     """Parses `argv`, runs the mode, returns the exit code."""
-    try:
-        config, workdir = parse(values, argv)
-        _join_processes(values)
-        if values.mode not in READING:
-            from cnn.experiments import settings, stages  # import JAX: not needed to refuse a misspelt flag
 
-            settings.check(config)
-            stages.check(config)
-            if values.mode in TRAINED:
-                config = stages.final(config, workdir)
-        experiment = importlib.import_module(f'cnn.experiments.{MODES[values.mode]}')
-        experiment.run(config, workdir, values)
+    def begin() -> int:
+        config, workdir = parse(values, argv)
+        several = cluster.of(values)
+        if several is None:
+            return _experiment(config, workdir, values)
+        return guard.watched(lambda: _told(lambda: _join(several, config, workdir, values)), several, workdir)
+
+    return _told(begin)
+
+
+def _told(work: Callable[[], int]) -> int:
+    """The exit code of `work`, whose errors are told in the way that fits them."""
+    try:
+        return work()
     # The rooms below raise ValueError with one line for a user's mistake; everything is checked before compilation.
     except ValueError as error:
-        return _complain(error, 2) if _is_plain(error) else _crash()
+        return _complain(error, 2) if _is_plain(error) else _crash(error)
     except RunFailed as error:
-        return _complain(error, 1)
+        # A checkpoint that could not be saved because another process is gone: which one is the better message.
+        return _crash(error) if guard.is_lost(error) else _complain(error, 1)
     except OSError as error:
         # A full disk, no right to write, a workdir that is a file: one line, but no mistake in the arguments.
         return _complain(f'{error.strerror}: {error.filename}' if error.filename else error, 1)
     except KeyboardInterrupt:
         return _complain('interrupted', 1)
+    except Exception as error:
+        if not guard.is_watched():
+            raise
+        return _crash(error)
+
+
+def _join(several: cluster.Cluster, config, workdir: pathlib.Path | None, values: flags.FlagValues) -> int:
+    """The mode in one of several processes."""
+    cluster.join(several)
+    return _experiment(config, workdir, values)
+
+
+def _experiment(config, workdir: pathlib.Path | None, values: flags.FlagValues) -> int:
+    if values.mode not in READING:
+        from cnn.experiments import settings, stages  # import JAX: not needed to refuse a misspelt flag
+
+        settings.check(config)
+        stages.check(config)
+        if values.mode in TRAINED:
+            config = stages.final(config, workdir)
+    importlib.import_module(f'cnn.experiments.{MODES[values.mode]}').run(config, workdir, values)
     return 0
 
 
@@ -91,22 +117,6 @@ def parse(values: flags.FlagValues, argv: list[str]):
         raise UserError(f'--mode={values.mode} needs --workdir=DIR, --runs=DIR,DIR or the --config of a run')
     workdir = values.workdir or (_default_workdir(path, argument) if path else '')
     return values.config, pathlib.Path(workdir) if workdir else None
-
-
-def _join_processes(values: flags.FlagValues) -> None:
-    """Makes this process one of several, before JAX looks at the devices."""
-    if not values.coordinator:
-        if values.process_count != 1:
-            raise UserError('--process_count needs --coordinator=HOST:PORT of process 0')
-        return
-    import jax
-
-    if values.coordinator == 'auto':
-        jax.distributed.initialize()
-        return
-    if not 0 <= values.process_id < values.process_count:
-        raise UserError(f'--process_id={values.process_id} must lie in 0..{values.process_count - 1}')
-    jax.distributed.initialize(values.coordinator, values.process_count, values.process_id)
 
 
 def _config_argument(argv: list[str]) -> tuple[str, str]:
@@ -174,7 +184,7 @@ def _fields(config, prefix: str = '') -> list[str]:
 
 def _flag_names(values: flags.FlagValues) -> list[str]:
     own = ('config', 'workdir', 'mode', 'images', 'formats', 'runs', 'trials', 'storage', 'coordinator',
-           'process_count', 'process_id')  # fmt: skip
+           'process_count', 'process_id', 'heartbeat_seconds', 'join_seconds')  # fmt: skip
     return [name for name in own if name in values]
 
 
@@ -216,8 +226,6 @@ def _complain(message, code: int) -> int:
     return code
 
 
-def _crash() -> int:
-    import traceback
-
-    traceback.print_exc()
+def _crash(error: Exception) -> int:
+    guard.report_crash(error)
     return 1

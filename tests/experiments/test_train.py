@@ -1,12 +1,10 @@
-"""Training as a user runs it: end to end, killed, stopped, resumed, in several processes."""
+"""Training as a user runs it: end to end, killed, stopped, resumed."""
 
 import json
 import logging
 import random
 import signal
-import socket
 
-import numpy as np
 import pytest
 
 from cnn.experiments import train
@@ -89,29 +87,6 @@ def test_a_loss_that_is_not_finite_stops_with_step_rate_and_examples(cache, tmp_
     assert 'batch of mnist' in last
     assert 'no checkpoint was saved before' in last
     assert 'Traceback' not in output
-
-
-def test_two_processes_of_two_devices_equal_one_device(cache, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        address = f'127.0.0.1:{probe.getsockname()[1]}'
-    more = ('--config.epochs=0.65', '--config.batch_norm.synchronised=True', '--config.checkpoint.every_epochs=9')
-    one = runs.start(tmp_path / 'one', *more, cache=cache)
-    runs.finish(one)
-    both = [runs.start(tmp_path / 'two', *more, f'--coordinator={address}', '--process_count=2', f'--process_id={i}',
-                       devices=2) for i in range(2)]  # fmt: skip
-    for process in both:
-        runs.finish(process)
-    ours, theirs = runs.arrays(tmp_path / 'two'), runs.arrays(tmp_path / 'one')
-    assert int(theirs['step']) == 10
-    for name, array in theirs.items():
-        if name.startswith(('params', 'model_state')):
-            np.testing.assert_allclose(ours[name], array, rtol=0, atol=1e-5, err_msg=name)
-    two, single = runs.result(tmp_path / 'two'), runs.result(tmp_path / 'one')
-    assert two['devices']['count'] == 4
-    assert two['devices']['processes'] == 2
-    for name in ('accuracy', 'top5_accuracy', 'mean_class_accuracy'):
-        assert two['metrics'][name] == pytest.approx(single['metrics'][name], abs=1e-12)
 
 
 def small_config():
