@@ -108,7 +108,9 @@ def region_detector(a: ConfigDict, small: bool, name: str) -> ConfigDict:
     # cnn/tasks/regions.py says what each means.
     c.roi = ConfigDict({'batch': 64, 'positive_share': 0.25, 'positive': 0.5, 'background_low': 0.1,
                         'background_high': 0.5, 'add_truth': True, 'stds': (0.1, 0.1, 0.2, 0.2), 'sigma': 1.0,
-                        'weight': 1.0})  # fmt: skip
+                        'weight': 1.0, 'regress': True})  # fmt: skip
+    # Singular values that dense layers are cut to when a trained network is scored, as (1024, 256); () for none.
+    c.evaluation.ranks = ()
     c.init_from = a['from']
     c.replace_head = bool(a['from'])
     if small:
