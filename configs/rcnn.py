@@ -11,7 +11,9 @@ windows, or the workdir of a run of Faster R-CNN), variant (S, L, small), trunk 
 classifier's weights or workdir), image_size, preset=tiny, which takes windows. Two stages: `finetune` trains the
 network with a softmax, `solve` fits a support vector machine and a regression of boxes for each class.
 To score the softmax in place of machines, or boxes as they were proposed, evaluate the same workdir with
---config.linear.classifier=softmax, --config.linear.regress=False. Expected on digit_scenes: not measured yet.
+--config.linear.classifier=softmax, --config.linear.regress=False. Expected on digit_scenes: map_50 0.971, map_coco
+0.762 on the 500 test scenes (seed 0; five minutes of CPU time, two of them selective search); without regressions 0.964
+and 0.661, by the softmax 0.965 and 0.646, by the softmax with regressions 0.974 and 0.758.
 """
 
 from ml_collections import ConfigDict

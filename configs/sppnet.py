@@ -14,7 +14,9 @@ one), from (a classifier's weights or workdir), image_size, preset=tiny, which t
 each class. The paper's trunk comes from ImageNet and is not trained any further; without `from`, `pretrain` makes the
 network a classifier of squares around the objects first.
 To score the softmax in place of machines, or boxes as they were proposed, evaluate the same workdir with
---config.linear.classifier=softmax, --config.linear.regress=False. Expected on digit_scenes: not measured yet.
+--config.linear.classifier=softmax, --config.linear.regress=False. Expected on digit_scenes: map_50 0.918, map_coco
+0.558 on the 500 test scenes (seed 0; four minutes of CPU time beside selective search); without regressions 0.889 and
+0.491, by the softmax 0.876 and 0.484, by the softmax with regressions 0.904 and 0.548.
 """
 
 from ml_collections import ConfigDict

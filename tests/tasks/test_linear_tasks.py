@@ -123,7 +123,7 @@ def test_images_count_once_whatever_stands_beside_them(name):
 
 
 @pytest.mark.parametrize(('name', 'classifier', 'regress'), [
-    ('rcnn', 'svm', True), ('sppnet', 'svm', True), ('sppnet', 'softmax', False),
+    ('rcnn', 'svm', True), ('sppnet', 'softmax', False),
 ])  # fmt: skip
 def test_detections_are_what_the_regions_say_suppressed_by_class(name, classifier, regress):
     task = task_of(name, (('classifier', classifier), ('regress', regress)))
