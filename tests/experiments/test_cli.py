@@ -57,6 +57,7 @@ MISTAKES = {
     (f'{RESNET}:dataset=folder:/no/such/place',): '/no/such/place does not exist',
     (RESNET, '--config.evaluation.split=tset'): "mnist_5k has no split 'tset'",
     (RESNET, '--config.input.train_split=train[:0%]'): "split 'train[:0%]' is empty",
+    (RESNET, '--config.input.train_split=train[:4]'): 'config.batch_size=64 is over eight epochs of 4 examples',
     (RESNET, '--config.model.depth=9'): 'the nearest are 8 and 14',
     (RESNET, '--config.model.name=resnext'): "unknown network 'resnext'; did you mean 'resnet'?",
     (RESNET, '--config.optimizer.freeze=convv'): 'matches no parameter; their paths look like conv1/kernel',

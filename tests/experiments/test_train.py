@@ -5,6 +5,7 @@ import logging
 import random
 import signal
 
+import numpy as np
 import pytest
 
 from cnn.experiments import train
@@ -96,6 +97,37 @@ def small_config():
     config.input.train_split, config.evaluation.split = 'train[:96]', 'test[:30]'
     config.epochs, config.log_every_steps, config.evaluation.every_epochs = 3.0, 2, 1.0
     return config
+
+
+def test_a_run_goes_on_with_another_number_of_devices(tmp_path, monkeypatch):
+    config = small_config()
+    with monkeypatch.context() as patch:
+        patch.setattr('cnn.training.interrupt.Interrupt.reached', lambda _, step: step >= 4)
+        assert train.run(config, tmp_path) == {}
+    assert int(runs.arrays(tmp_path)['step']) == 4
+    config.devices = 4
+    result = train.run(config, tmp_path)
+    assert result['steps'] == 9
+    assert int(runs.arrays(tmp_path)['step']) == 9
+    records = [record for record in runs.records(tmp_path) if record['split'] == 'train']
+    assert [record['step'] for record in records] == [2, 4, 6, 8, 9]
+    assert all(np.isfinite(record['loss']) for record in records)
+
+
+def test_a_damaged_compilation_cache_costs_a_warning_and_changes_nothing(whole, cache, tmp_path):
+    # In its place, which is a part of each entry's name.
+    entries = {path: path.read_bytes() for path in sorted(cache.glob('*-cache'))}
+    assert len(entries) >= 2
+    try:
+        for i, (path, content) in enumerate(entries.items()):
+            path.write_bytes(content[: len(content) // 2] if i % 2 else bytes(range(256)) * 8)
+        output = runs.finish(runs.start(tmp_path / 'run', cache=cache))
+    finally:
+        for path, content in entries.items():
+            path.write_bytes(content)
+    assert 'Error reading persistent compilation cache entry' in output
+    assert (tmp_path / 'run' / 'metrics.jsonl').read_bytes() == (whole / 'metrics.jsonl').read_bytes()
+    assert runs.result(tmp_path / 'run') == runs.result(whole)
 
 
 def test_the_step_and_the_evaluation_compile_once_a_run(tmp_path, caplog):

@@ -1,9 +1,10 @@
 """The seam to the devices."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn.training.parallel import Replicas
+from cnn.training.parallel import Replicas, pmean
 
 
 def test_batches_that_do_not_divide_are_refused_with_the_nearest_that_do():
@@ -34,3 +35,22 @@ def test_replicated_trees_survive_donation_of_what_they_came_from():
     step = replicas.compile(lambda tree, rows: {'w': tree['w'] + rows.size}, batched=(1,), arguments=2, donate=(0,))
     assert replicas.to_host(step(first, replicas.shard(np.zeros(4))))['w'].tolist() == [2, 2, 2]
     assert replicas.to_host(second)['w'].tolist() == [1, 1, 1]
+
+
+def test_steps_that_nobody_waits_for_do_not_deadlock_the_cpus_collectives():
+    """Un-awaited, hundreds of them end the process after 40 seconds (JAX 0.10: `rendezvous.cc`, SIGABRT)."""
+    replicas, width = Replicas(4), 64
+
+    def step(weights, batch):
+        moved = []
+        for weight in weights:
+            batch = jnp.tanh(batch @ weight)
+            moved.append(weight - 1e-3 * pmean(batch.T @ batch, replicas.axis_name))
+        return moved
+
+    advance = replicas.compile(step, batched=(1,), arguments=2, donate=(0,))
+    state = replicas.replicate([np.eye(width, dtype=np.float32)] * 10)
+    batch = replicas.shard(np.ones((4 * 32, width), np.float32))
+    for _ in range(600):
+        state = advance(state, batch)
+    assert np.isfinite(replicas.to_host(state[0])).all()
