@@ -26,12 +26,15 @@ def get_config(arg: str = ''):
     }
     section.add(c, 'alexnet', arms, seeds=5 if small else 3, columns='accuracy,loss,fit_loss')
     if small:
-        # A tenth of the digits, and an eighth of the width: what is against overfitting needs something to do.
+        # A tenth of the digits, and steps enough to fit them: what is against overfitting needs something to do. At a
+        # rate at which the network learns without LRN as well.
         c.study.examples = 400
+        c.image_size = a.image_size or 14
+        c.augmentation.pad = 1
         c.model.width = 0.125
         c.batch_size = 32
-        c.steps = 400
-        c.schedule.warmup_epochs = 1.0
+        c.steps = 1500
+        c.optimizer.learning_rate = 0.01
         c.evaluation.every_epochs = c.epochs / 4
         c.checkpoint.every_epochs = c.epochs / 2
     section.tiny(c, a)
