@@ -17,17 +17,20 @@ class Text(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Cells as strings; `strong` are numbers of rows to be set in bold."""
+    """Cells as strings; `strong` are numbers of rows to be set in bold; with `left`, numbers stand left too."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ''
     strong: Sequence[int] = ()
+    left: bool = False
 
     @property
     def numeric(self) -> list[bool]:
         """Of each column, whether it is one of numbers, which are set to the right."""
-        columns = list(zip(*self.rows, strict=True))
+        if self.left:
+            return [False] * len(self.head)
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.head)
         return [any(map(_is_number, c)) and all(_is_number(cell) or cell in NOTHING for cell in c) for c in columns]
 
 

@@ -47,7 +47,7 @@ class Panel(NamedTuple):
 
 
 def panels(records: Mapping[str, Sequence[Mapping[str, Any]]], *, metrics: Sequence[str] = ()) -> list[Panel]:
-    """A panel for each metric.
+    """A panel for each metric that has more than one value.
 
     Args:
       records: of a run ('' its name), of its members, or of several runs: lines of `metrics.jsonl` by name. With one
@@ -66,7 +66,9 @@ def panels(records: Mapping[str, Sequence[Mapping[str, Any]]], *, metrics: Seque
     order = metrics or sorted(found, key=lambda metric: metric not in FIRST)
     # A split has one colour in all panels.
     splits = list(dict.fromkeys(record['split'] for own in records.values() for record in own))
-    return [_panel(metric, found[metric], splits) for metric in order if metric in found]
+    # What was measured once is a number of the tables, and no curve.
+    curves = [metric for metric in order if any(len(points) > 1 for points in found.get(metric, {}).values())]
+    return [_panel(metric, found[metric], splits) for metric in curves]
 
 
 def compared(runs: Mapping[str, Sequence[Mapping[str, Any]]], metric: str) -> Panel | None:

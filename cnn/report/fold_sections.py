@@ -19,7 +19,7 @@ def fold_section(run: Run) -> Section:
         return Section('Forecasters', _methods(folds))
     made = folds.get('settings', {})
     blocks: list[Any] = [Text(', '.join(f'{name} {numbers.plain(v)}' for name, v in made.items() if v != ''), 'quiet')]
-    if 'mean' in folds:
+    if folds.get('mean'):
         blocks += [_fold_table(folds), *_summary(folds, main_metric(run)), *_settings(folds, main_metric(run))]
     if final := folds.get('final_test'):
         said = ', '.join(f'{n.replace("_", " ")} {numbers.of_metric(n, v)}' for n, v in final['metrics'].items())

@@ -47,6 +47,11 @@ def seconds(value: Any) -> str:
     return f'{value / 60:.0f} min' if value < 7200 else f'{value / 3600:.1f} h'
 
 
+def setting(value: Any) -> str:
+    """A setting that was searched for: four digits are enough."""
+    return short(value) if isinstance(value, float) else plain(value)
+
+
 def plain(value: Any) -> str:
     """A setting: numbers short, the rest as it is."""
     if isinstance(value, bool):

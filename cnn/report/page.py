@@ -42,7 +42,7 @@ def render(runs: Sequence[Run], *, now: datetime.datetime | None = None) -> str:
     pictures = Budget(PICTURE_BYTES)
     sections = compared(runs) if len(runs) > 1 else []
     for i, run in enumerate(runs):
-        sections += run_part(run, pictures, anchor=f'run-{i}')
+        sections += run_part(run, pictures, anchor=f'run-{i}', titled=len(runs) > 1 or bool(run.stages))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -62,13 +62,14 @@ def render(runs: Sequence[Run], *, now: datetime.datetime | None = None) -> str:
     )
 
 
-def run_part(run: Run, pictures: 'Budget', *, anchor: str, stage: bool = False) -> list[Section]:
-    """A run's sections, its earlier stages before it."""
+def run_part(run: Run, pictures: 'Budget', *, anchor: str, titled: bool = True, stage: bool = False) -> list[Section]:
+    """A run's sections, its earlier stages before it; without a title of its own where it is all there is."""
     sections = []
     for i, before in enumerate(run.stages):
         sections += run_part(before, pictures, anchor=f'{anchor}-stage-{i}', stage=True)
     title = f'{"Stage " if stage else ""}{run.name}'
-    sections.append(Section(title, [Text(f'{run.kind} in {run.folder}', 'quiet')], 2, anchor))
+    if titled:
+        sections.append(Section(title, [Text(f'{run.kind} in {run.folder}', 'quiet')], 2, anchor))
     parts = [_read(part, run) for part in PARTS]
     # Pictures stand before the account of where all came from.
     shown = pictures.section(run.pictures, run.folder)
@@ -156,7 +157,8 @@ def _different_settings(runs: Sequence[Run]) -> Section:
 
 
 def _settings_table(head: Sequence[str], rows: Sequence[tuple[str, list[Any]]]) -> Table:
-    return Table(head, [[path, *('–' if v is ... else numbers.plain(v) for v in values)] for path, values in rows])
+    cells = [[path, *('–' if v is ... else numbers.plain(v) for v in values)] for path, values in rows]
+    return Table(head, cells, left=True)
 
 
 def _common_curves(runs: Sequence[Run]) -> Section:
@@ -167,7 +169,7 @@ def _common_curves(runs: Sequence[Run]) -> Section:
 
 
 def _paired_tests(runs: Sequence[Run]) -> Section:
-    rows, said = [], []
+    rows, verdicts, said = [], [], []
     for pair in comparison.tests(runs):
         if pair.test is None:
             said.append(Text(f'{pair.a} and {pair.b}. {pair.words}', 'quiet'))
@@ -178,12 +180,13 @@ def _paired_tests(runs: Sequence[Run]) -> Section:
         )
         p, adjusted = ('–' if p is None else f'{p:.3f}' for p in (test.p_value, pair.adjusted))
         rows.append([f'{pair.a} less {pair.b}', pair.metric.replace('_', ' '),
-                     numbers.difference(pair.metric, test.difference), interval, p, adjusted, pair.words])  # fmt: skip
+                     numbers.difference(pair.metric, test.difference), interval, p, adjusted])  # fmt: skip
+        verdicts.append(Text(f'{pair.a} and {pair.b}: {pair.words}'))
     parts: list[Any] = []
     if rows:
-        head = ['pair', 'metric', 'difference', '95 % interval', 'p', f'p of {len(rows)} (Holm)', '']
+        head = ['pair', 'metric', 'difference', '95 % interval', 'p', f'p of {len(rows)} (Holm)']
         caption = 'The corrected paired test over the same folds (Nadeau and Bengio 2003).'
-        parts.append(Table(head, rows, caption))
+        parts += [Table(head, rows, caption), *verdicts]
     parts += said if len(said) < 4 else [*said[:3], Folded(f'{len(said) - 3} more pairs', said[3:])]
     return Section('Is one better?', parts)
 

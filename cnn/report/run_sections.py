@@ -22,10 +22,10 @@ def headline(run: Run) -> Section:
     for name in sorted(metrics, key=lambda n: (n != main, n not in SHARES))[:4]:
         interval = numbers.ends(name, intervals.get(name))
         tiles.append((name.replace('_', ' '), numbers.of_metric(name, metrics[name]),
-                      f'corrected interval {interval}' if interval != '–' else ''))  # fmt: skip
+                      f'interval {interval}' if interval != '–' else ''))  # fmt: skip
     if 'steps' in result:
         rate = result.get('images_per_second')
-        tiles.append(('steps', f'{result["steps"]:,}', f'{rate:,.0f} images/s' if rate else ''))
+        tiles.append(('steps', f'{result["steps"]:,}', f'{rate:,.3g} images/s' if rate else ''))
     if 'wall_seconds' in result:
         tiles.append(('time', numbers.seconds(result['wall_seconds']), ''))
     blocks: list[Any] = [Tiles(tiles)] if tiles else []
@@ -36,9 +36,11 @@ def headline(run: Run) -> Section:
 def curve_section(run: Run) -> Section:
     """Its record, or its members'."""
     if run.records:
-        return Section('Curves', [Curves(curves.panels({'': run.records}))])
+        panels = curves.panels({'': run.records})
+        return Section('Curves', [Curves(panels)] if panels else [])
     panels = curves.panels(run.members)
-    note = f'A faint line for each of {len(run.members)} members.'
+    first = f'the first {len(run.members)} of ' if len(run.members) < run.trained else ''
+    note = f'A faint line for each of {first}{run.trained} members.'
     return Section('Curves', [Text(note, 'quiet'), Curves(panels)] if panels else [])
 
 
@@ -117,8 +119,8 @@ def origin_section(run: Run) -> Section:
     rows = [['workdir', str(run.folder)]]
     rows += [[name, numbers.plain(config[name])] for name in ('task', 'dataset', 'seed') if name in config]
     if model := config.get('model'):
-        rows.append(['network', ', '.join(f'{k}={numbers.plain(v)}' if k != 'name' else str(v)
-                                          for k, v in model.items())])  # fmt: skip
+        sizes = [f'{name}={numbers.plain(value)}' for name, value in model.items() if name != 'name' and value != '']
+        rows.append(['network', ', '.join([str(model.get('name', '')), *sizes])])
     if devices:
         rows.append(['devices', f'{devices.get("count")} x {devices.get("kind")}; processes: '
                      f'{devices.get("processes")}; CPU cores: {devices.get("cpus")}'])  # fmt: skip
@@ -126,14 +128,14 @@ def origin_section(run: Run) -> Section:
         rows.append(['versions', ', '.join(f'{name} {version}' for name, version in versions.items())])
     if 'commit' in result:
         rows.append(['commit', str(result['commit'])])
-    blocks: list[Any] = [Table(['', ''], rows)]
+    blocks: list[Any] = [Table(['', ''], rows, left=True)]
     dataset = run.documents.get('dataset', {})
     names = dataset.get('mask_names') if config.get('task') == 'segmentation' else dataset.get('class_names')
     if names:
         blocks.append(Folded(f'{len(names):,} classes', [Text(', '.join(map(str, names)))]))
     if config:
         settings = [[path, numbers.plain(value)] for path, value in flat(config).items()]
-        blocks.append(Folded(f'All {len(settings)} settings', [Table(['setting', 'value'], settings)]))
+        blocks.append(Folded(f'All {len(settings)} settings', [Table(['setting', 'value'], settings, left=True)]))
     return Section('Origin', blocks)
 
 

@@ -22,7 +22,7 @@ def sweep_section(run: Run) -> Section:
     paths = list(dict.fromkeys(path for t in sweep['trials'] for path in t['values']))
     best = (sweep.get('best') or {}).get('number')
     rows = [[f'{t["number"]}', t['state'], numbers.of_metric(metric, t['value']),
-             *(numbers.plain(t['values'].get(path, '')) for path in paths), numbers.seconds(t['seconds'])]
+             *(numbers.setting(t['values'].get(path, '')) for path in paths), numbers.seconds(t['seconds'])]
             for t in ranked[:BEST]]  # fmt: skip
     head = ['trial', 'state', metric.replace('_', ' '), *(p.rpartition('.')[2] for p in paths), 'time']
     counts = ', '.join(f'{n} {state}' for state, n in sweep['counts'].items() if n)

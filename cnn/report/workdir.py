@@ -31,6 +31,7 @@ class Run:
       documents: by name (DOCUMENTS, LISTS) what its JSON files hold; only those that could be read.
       records: of `metrics.jsonl`, in order.
       members: records of each of its members, by name.
+      trained: how many members there are.
       stages: of a training in stages, those before the last, in their order.
       pictures: files.
       ledger: its text, '' where there is none.
@@ -43,6 +44,7 @@ class Run:
     documents: dict[str, Any] = dataclasses.field(default_factory=dict)
     records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     members: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    trained: int = 0
     stages: list['Run'] = dataclasses.field(default_factory=list)
     pictures: list[pathlib.Path] = dataclasses.field(default_factory=list)
     ledger: str = ''
@@ -126,8 +128,7 @@ def _records(run: Run, path: pathlib.Path) -> list[dict[str, Any]]:
 
 def _members(run: Run) -> dict[str, list[dict[str, Any]]]:
     folders = sorted(p for p in (run.folder / 'members').glob('*') if (p / 'metrics.jsonl').is_file())
-    if len(folders) > MEMBERS:
-        run.remarks.append(f'Curves of the first {MEMBERS} of {len(folders)} members are drawn.')
+    run.trained = len(folders)
     return {path.name: _records(run, path / 'metrics.jsonl') for path in folders[:MEMBERS]}
 
 

@@ -36,7 +36,7 @@ def hostile(tmp_path_factory):
         made.write(run, 'predictions.json', [{'image': HOSTILE[5], 'top': top}])
         with open(run / 'metrics.jsonl', 'a') as file:
             line = {'step': 40, 'split': '</svg><script>document.title=1</script>', 'loss': 1.0, '<i>x</i>': 2.0}
-            file.write(json.dumps(line) + '\n')
+            file.write(json.dumps(line) + '\n' + json.dumps(line | {'step': 41}) + '\n')
     third = made.cross_validation(folder / 'c', [0.5, 0.6], ids=[f'{HOSTILE[i % 7]}{i}' for i in range(40)])
     read = [workdir.read(run) for run in (*runs, third)]
     (folder / 'page.html').write_text(page.render(read), encoding='utf-8')

@@ -51,6 +51,7 @@ def test_a_split_has_one_colour_in_every_panel_and_what_is_no_number_is_left_out
     records = [
         {'step': 1, 'split': 'train', 'loss': 1.0},
         {'step': 1, 'split': 'test', 'loss': 1.1, 'accuracy': 0.5, 'note': 'text', 'flag': True, 'nothing': None},
+        {'step': 2, 'split': 'train', 'loss': 0.9, 'once': 1.0},
         {'step': 2, 'split': 'test', 'loss': float('nan'), 'accuracy': 0.6},
     ]
     loss, accuracy = curves.panels({'': records})
