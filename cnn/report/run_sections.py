@@ -25,7 +25,7 @@ def headline(run: Run) -> Section:
                       f'interval {interval}' if interval != '–' else ''))  # fmt: skip
     if 'steps' in result:
         rate = result.get('images_per_second')
-        tiles.append(('steps', f'{result["steps"]:,}', f'{rate:,.3g} images/s' if rate else ''))
+        tiles.append(('steps', f'{result["steps"]:,}', f'{numbers.short(rate)} images/s' if rate else ''))
     if 'wall_seconds' in result:
         tiles.append(('time', numbers.seconds(result['wall_seconds']), ''))
     blocks: list[Any] = [Tiles(tiles)] if tiles else []

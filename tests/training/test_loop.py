@@ -8,10 +8,12 @@ from cnn.training import loop
 from cnn.training.state import TrainState
 
 
-def drive(total=10, log=3.0, evaluate=5.0, save=5.0, start=0, stop_at=None, bad_from=None, per_dispatch=1):
+def drive(
+    total=10, log=3.0, evaluate=5.0, save=5.0, start=0, stop_at=None, bad_from=None, per_dispatch=1, boundaries=()
+):
     """Runs the loop on a state that only counts; returns (events, final step)."""
     events = []
-    plan = loop.Plan(total, log, evaluate, save)
+    plan = loop.Plan(total, log, evaluate, save, boundaries)
 
     def advance(state, batches):
         step = int(state.step) + len(batches)
@@ -88,3 +90,8 @@ def test_a_finished_state_runs_nothing():
     events, last = drive(start=10)
     assert events == []
     assert last == 10
+
+
+def test_dispatches_end_at_boundaries_though_nothing_is_due_there():
+    events, _ = drive(total=20, log=100.0, evaluate=100.0, save=100.0, per_dispatch=8, boundaries=(3, 5))
+    assert [event[1] for event in events if event[0] == 'step'] == [3, 5, 13, 20]

@@ -12,13 +12,12 @@ from tests.experiments import runs
 
 
 def run(workdir, profile=''):
-    """Nine steps in dispatches of up to four."""
+    """Six steps."""
     config = resnet.get_config('preset=tiny')
     config.devices = 1
     config.model.width = 2
     config.input.train_split, config.evaluation.split = 'train[:96]', 'test[:30]'
-    config.input.steps_per_dispatch = 4
-    config.epochs, config.profile = 3.0, profile
+    config.epochs, config.profile = 2.0, profile
     train.run(config, workdir)
     return runs.records(workdir), runs.arrays(workdir)
 
@@ -33,23 +32,25 @@ def traced_steps(workdir):
 
 def test_a_trace_holds_the_steps_asked_for_and_changes_no_number(tmp_path, capsys):
     plain = run(tmp_path / 'plain')
-    traced = run(tmp_path / 'traced', profile='1:6')
+    traced = run(tmp_path / 'traced', profile='1:4')
     assert not (tmp_path / 'plain' / 'profile').exists()
     said = capsys.readouterr().err
-    assert f'{tmp_path}/traced/profile: a trace, steps 1 to 5; ' in said
-    # Dispatches begin at 1 and, four later, at 5, or earlier where something else is due.
+    assert f'{tmp_path}/traced/profile: a trace, steps 1 to 3; ' in said
     steps, events = traced_steps(tmp_path / 'traced')
-    assert steps[0] == 1
-    assert set(steps) <= set(range(1, 6))
+    assert steps == [1, 2, 3]
     # What XLA ran is in it too.
-    assert any('train_steps' in str(event.get('name')) for event in events)
+    assert any('train_step' in str(event.get('name')) for event in events)
     assert traced[0] == plain[0]
     for name, array in plain[1].items():
         assert array.tobytes() == traced[1][name].tobytes(), name
 
-    # The finished run may be asked again, for steps that are done: it says so, and is no other run for it.
-    run(tmp_path / 'traced', profile='2:4')
-    assert 'config.profile=2:4: the run goes on from step 9, these are done' in capsys.readouterr().err
+
+def test_a_run_that_goes_on_behind_the_steps_says_so_and_traces_nothing(tmp_path):
+    said = []
+    with profile.Profile('2:4', tmp_path, said.append) as traced:
+        assert traced.around(lambda state, batches: state + 1, 9)(0, [None]) == 1
+    assert said == ['config.profile=2:4: the run goes on from step 9, these are done']
+    assert not (tmp_path / 'profile').exists()
 
 
 def test_a_run_that_ends_within_the_steps_keeps_what_was_traced(tmp_path):
