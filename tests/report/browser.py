@@ -7,12 +7,21 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 from typing import Any
 
 NAMES = ('chromium', 'chromium-browser', 'google-chrome')
 FLAGS = ('--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
          '--disable-background-networking', '--disable-component-update', '--disable-default-apps',
          '--disable-dev-shm-usage', '--hide-scrollbars', '--remote-debugging-pipe')  # fmt: skip
+# A program that puts two descriptors where the browser looks for them, and becomes it.
+PLACE = '''
+import fcntl, os, sys
+theirs_in, theirs_out = (fcntl.fcntl(int(word), fcntl.F_DUPFD, 10) for word in sys.argv[1:3])
+os.dup2(theirs_in, 3)
+os.dup2(theirs_out, 4)
+os.execvp(sys.argv[3], sys.argv[3:])
+'''
 
 
 def path() -> str | None:
@@ -38,16 +47,10 @@ class Browser:
         # The browser reads commands from its descriptor 3 and answers on 4.
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-
-        def place():
-            os.dup2(theirs_in, 3, inheritable=True)
-            os.dup2(theirs_out, 4, inheritable=True)
-
-        # Out of the way of 3 and 4, which `place` overwrites.
-        theirs_in, theirs_out = (self._high(d) for d in (theirs_in, theirs_out))
-        command = [path(), *FLAGS, f'--user-data-dir={self._profile}', 'about:blank']
+        command = [sys.executable, '-c', PLACE, str(theirs_in), str(theirs_out), path(), *FLAGS,
+                   f'--user-data-dir={self._profile}', 'about:blank']  # fmt: skip
         quiet = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}
-        self._process = subprocess.Popen(command, preexec_fn=place, close_fds=False, **quiet)
+        self._process = subprocess.Popen(command, pass_fds=(theirs_in, theirs_out), **quiet)
         os.close(theirs_in)
         os.close(theirs_out)
         target = self._ask('Target.createTarget', {'url': 'about:blank'})['targetId']
@@ -55,14 +58,6 @@ class Browser:
         for domain in ('Page', 'Network', 'Runtime', 'Log'):
             self._ask(f'{domain}.enable')
         return self
-
-    @staticmethod
-    def _high(descriptor: int) -> int:
-        import fcntl
-
-        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
-        os.close(descriptor)
-        return moved
 
     def __exit__(self, *_) -> None:
         self._process.kill()
