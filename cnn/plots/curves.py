@@ -52,7 +52,7 @@ def draw(records: Iterable[dict], path: str, *, metrics: Sequence[str] = ('loss'
             for color, (split, (steps, values)) in zip(_cycle(len(lines)), lines.items(), strict=True):
                 _line(axes, steps, values, color, text.shorten(split, 24))
             everything = np.concatenate([v for _, v in lines.values()] or [np.zeros(0)])
-            _axis(axes, metric, everything[np.isfinite(everything)])
+            scale(axes, metric, everything[np.isfinite(everything)])
             axes.set_title(text.shown(metric.replace('_', ' ')), loc='left', **text.style())
             axes.set_xlabel('step')
             axes.xaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
@@ -90,7 +90,8 @@ def _line(axes, steps, values, color, label):
     axes.plot(steps[first : first + len(mean)], mean, color=color, label=label)
 
 
-def _axis(axes, metric, values):
+def scale(axes, metric: str, values: np.ndarray) -> None:
+    """Gives the vertical axis of a metric with these finite values its scale, as `draw` says."""
     if not values.size:
         return
     if metric in _SHARES:

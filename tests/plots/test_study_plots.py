@@ -79,7 +79,8 @@ def test_costs_have_time_only_where_every_arm_was_timed(tmp_path, figures, timed
         arms[1]['timings'] = {'step_seconds': [0.005]}
     study_cost.draw(document(arms, 'cost'), str(tmp_path / 'c.png'))
     assert len(seen[0].axes) == 2 + timed
-    places = [sorted(float(line.get_xdata()[0]) for line in axes.get_lines() if line.get_marker() == 'o')
+    # A mark an arm, each of its own kind.
+    places = [sorted(float(line.get_xdata()[0]) for line in axes.get_lines() if line.get_marker() in 'os')
               for axes in seen[0].axes]  # fmt: skip
     assert places == [[100, 900], [50, 1000], [5.0, 20.0]][: 2 + timed]
 
