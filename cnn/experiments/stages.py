@@ -154,7 +154,12 @@ def place(config, workdir: pathlib.Path, name: str) -> pathlib.Path:
 
 def final(config, workdir: pathlib.Path) -> Any:
     """The config of the last stage, which is the one that scores and predicts."""
-    return of(config, lambda name: place(config, workdir, name))[-1].config
+    own = of(config, lambda name: place(config, workdir, name))[-1].config
+    began = _record(workdir, 'config.json').get('init_from', '')
+    if names(config) and pathlib.Path(began).parts[-2:] == pathlib.Path(own.init_from).parts[-2:]:
+        # A workdir may have been moved since.
+        own.init_from = began
+    return own
 
 
 def check(config) -> None:
@@ -166,11 +171,16 @@ def check(config) -> None:
 
 def finished(stage: Stage, workdir: pathlib.Path) -> dict[str, Any]:
     """The result of a stage that has come to its end with the same settings; {} where it has not."""
+    result = _record(workdir, 'result.json')
+    return result if result.get('config') == to_json(stage.config.to_dict()) else {}
+
+
+def _record(workdir: pathlib.Path, file: str) -> dict[str, Any]:
+    """What a run wrote down; {} where it has not, or not to the end."""
     try:
-        result = json.loads((workdir / 'result.json').read_text())
+        return json.loads((workdir / file).read_text())
     except (OSError, ValueError):
         return {}
-    return result if result.get('config') == to_json(stage.config.to_dict()) else {}
 
 
 def _value(config, name: str, path: str, section, before: list[str], place) -> Any:
