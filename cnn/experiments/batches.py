@@ -38,11 +38,7 @@ def _training(config, source, devices) -> tuple[bool, dict[str, Any]]:
     options = {
         'batch_size': config.batch_size,
         'host_transform': transform,
-        'threads': config.input.threads,
-        'max_bad_fraction': config.input.max_bad_fraction,
-        'targets': tasks.targets(config),
-        'process_index': devices.process_index,
-        'process_count': devices.process_count,
+        **_shared(config, devices),
     }
     mode, limit = config.input.mode, config.input.resident_bytes
     if recipe.cut_on_device(config):
@@ -53,6 +49,17 @@ def _training(config, source, devices) -> tuple[bool, dict[str, Any]]:
         why = f'at {transform.image_size} pixels it needs over {limit} bytes'
         raise UserError(f'config.input.mode=resident does not suit {config.dataset}: {why}; use streaming')
     return mode == 'resident' or (mode == 'auto' and fits), options
+
+
+def _shared(config, devices) -> dict[str, Any]:
+    """The options that every pipeline of images takes."""
+    return {
+        'threads': config.input.threads,
+        'max_bad_fraction': config.input.max_bad_fraction,
+        'targets': tasks.targets(config),
+        'process_index': devices.process_index,
+        'process_count': devices.process_count,
+    }
 
 
 def _ready(config, source, batch_size: int, devices) -> dict[str, Any]:
@@ -104,11 +111,7 @@ def _evaluation(config, source, devices) -> tuple[bool, dict[str, Any]]:
     return resident, {
         'batch_size': settings.evaluation_batch(config, devices),
         'host_transform': transform,
-        'threads': config.input.threads,
-        'max_bad_fraction': config.input.max_bad_fraction,
-        'targets': tasks.targets(config),
-        'process_index': devices.process_index,
-        'process_count': devices.process_count,
+        **_shared(config, devices),
     }
 
 
