@@ -98,9 +98,11 @@ def _ends(table: Table) -> Sequence[Prediction]:
 
 
 def _diminishing(table: Table) -> Sequence[Prediction]:
-    low, middle, high = (row.name for row in table.along(GROWTH)[:: max(1, (len(table.along(GROWTH)) - 1) // 2)][:3])
-    words = f'accuracy, ({middle} - {low}) - ({high} - {middle})'
-    return [contrast('accuracy', words, **{middle: 2, low: -1, high: -1})]
+    names = [row.name for row in table.along(GROWTH)]
+    return [
+        contrast('accuracy', f'accuracy, ({b} - {a}) - ({c} - {b})', **{b: 2, a: -1, c: -1})
+        for a, b, c in zip(names, names[1:], names[2:], strict=False)
+    ]
 
 
 GROWTH_RATE = (
@@ -113,8 +115,8 @@ GROWTH_RATE = (
     ),
     Claim(
         'narrow-growth-suffices',
-        'Small growth rates suffice: the first half of the range gains more accuracy than the second',
-        '작은 성장률로 충분하다: 범위의 앞쪽 절반에서 얻는 정확도가 뒤쪽 절반보다 크다',
+        'Small growth rates suffice: each step up gains less accuracy than the one before',
+        '작은 성장률로 충분하다: 성장률을 한 단계 올릴 때마다 얻는 정확도가 앞 단계보다 작다',
         f'{_DENSENET}, section 3',
         _diminishing,
     ),

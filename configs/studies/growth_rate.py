@@ -17,7 +17,7 @@ def get_config(arg: str = ''):
     small = a.size == 'small'
     c = densenet.get_config(f'{section.rest(a)},depth={22 if small else 100}')
     rates = (2, 4, 8, 16) if small else (6, 12, 24, 40)
-    section.add(c, 'growth_rate', {'densenet': {}}, kind='over', x='model.growth_rate',
+    section.add(c, 'growth_rate', {'densenet': {}}, kind='over', x='model.growth_rate', seeds=5 if small else 3,
                 vary=f'model.growth_rate={",".join(map(str, rates))}')  # fmt: skip
     if small:
         section.digits(c, a, epochs=3.0)
