@@ -37,8 +37,11 @@ def watched(work: Callable[[], int], cluster: Cluster, workdir: pathlib.Path | N
     sys.stderr.flush()
     ours, theirs = os.pipe()
     parent = os.getpid()
+    # Held back until the parent passes it on: it may come between the fork and that.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     child = os.fork()
     if not child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os.close(ours)
         _become_the_run(theirs, parent)
         code = work()
@@ -113,6 +116,7 @@ def _watch(child: int, pipe: int, cluster: Cluster, workdir: pathlib.Path | None
     # Ctrl-C reaches the child by itself: it comes to all processes of a terminal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _, status = os.waitpid(child, 0)
     reader.join(timeout=2.0)
     code = os.waitstatus_to_exitcode(status)
