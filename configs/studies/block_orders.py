@@ -16,7 +16,8 @@ def get_config(arg: str = ''):
     a = section.parse(arg, 'cifar10')
     c = resnet.get_config(f'{section.rest(a)},depth={32 if a.size == "small" else 110}')
     orders = ('original', 'bn_after_add', 'relu_before_add', 'relu_only_preact', 'full_preact')
-    section.add(c, 'block_orders', {name: {'model': {'order': name}} for name in orders}, seeds=5)
+    section.add(c, 'block_orders', {name: {'model': {'order': name}} for name in orders},
+                seeds=10 if a.size == 'small' else 5)  # fmt: skip
     if a.size == 'small':
         section.digits(c, a, epochs=4.0)
         c.model.width = 8
