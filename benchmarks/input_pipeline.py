@@ -268,6 +268,8 @@ def main() -> None:
         parser.error(f'no JPEG files in {arguments.images}')
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
     warnings.filterwarnings('ignore')
+    # PyTorch would load it on the way, for GPUs; in one process with TensorFlow it crashes.
+    sys.modules['triton'] = None
     contenders = {}
     for name, make in CONTENDERS.items():
         if arguments.only and not any(name.startswith(part) for part in arguments.only.split(',')):
