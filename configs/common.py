@@ -191,6 +191,7 @@ def _evaluation() -> ConfigDict:
 
 def _input() -> ConfigDict:
     c = ConfigDict()
+    # As evaluation.split: train, train[:10%], or several of these, train+validation.
     c.train_split = 'train'
     # Channel means and deviations: dataset (as published), imagenet, half (0.5 each: torchvision's GoogLeNet weights),
     # caffe (0 to 255 less the mean: SqueezeNet's authors' weights), or computed (over this run's training images, a
@@ -240,6 +241,19 @@ def detection(c: ConfigDict, *, fit: str, max_boxes: int) -> None:
     c.evaluation.ap = 'area'
     c.checkpoint.best_metric = 'map_50'
     c.folds.kind = 'plain'
+
+
+def is_voc_2007(c: ConfigDict) -> bool:
+    """Whether a config is tested on VOC 2007: trained on that year's images, or on 2012's too (`voc/2007+2012`)."""
+    return c.dataset.startswith('voc/2007')
+
+
+def voc_2007_protocol(c: ConfigDict) -> None:
+    """As every paper has it: trained on "trainval", scored on `test` by eleven points. Leaves other data alone."""
+    if is_voc_2007(c):
+        c.input.train_split = 'train+validation'
+        c.evaluation.split = 'test'
+        c.evaluation.ap = 'eleven_point'
 
 
 def _proposals(c: ConfigDict) -> None:

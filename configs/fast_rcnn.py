@@ -14,13 +14,13 @@ The paper's ablations:
                           leaves conv3 and above to be trained as well, which is the default on net L
   --mode=evaluate --config.evaluation.ranks='(1024,256)'        a trained one with truncated dense layers (section 4.4)
 
-Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), proposals (selective_search,
-windows, or the workdir of a run of Faster R-CNN), training (joint, classes, stagewise), classifier (softmax, svm),
-scales (one, five), variant (S, M, L, ZF, C4, small), trunk (any network), depth, from (a classifier's weights or
-workdir), image_size, preset=tiny, which takes windows. The paper's 66.9 mAP on voc/2007 are those of selective search.
-Expected on digit_scenes: map_50 0.940, map_coco 0.702 on the 500 test scenes, of whose objects 99.5 % are proposed (one
-seed, 12 epochs; 615 s on two cores that several other runs shared, after selective search in 25 ms a scene); with
-windows, which propose 94 %, map_50 0.922.
+Arguments: dataset (digit_scenes, voc/2007[+2012], coco, stanford_dogs, voc:PATH, coco:PATH), proposals
+(selective_search, windows, or the workdir of a run of Faster R-CNN), training (joint, classes, stagewise), classifier
+(softmax, svm), scales (one, five), variant (S, M, L, ZF, C4, small), trunk (any network), depth, from (a classifier's
+weights or workdir), image_size, preset=tiny, which takes windows. The paper's 66.9 mAP on voc/2007 are those of
+selective search. Expected on digit_scenes: map_50 0.940, map_coco 0.702 on the 500 test scenes, of whose objects 99.5 %
+are proposed (one seed, 12 epochs; 615 s on two cores that several other runs shared, after selective search in 25 ms a
+scene); with windows, which propose 94 %, map_50 0.922.
 """
 
 from ml_collections import ConfigDict

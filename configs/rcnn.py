@@ -6,11 +6,11 @@
                                                              regressions of boxes
   python main.py --config=configs/rcnn.py:dataset=voc/2007,variant=L,from=vgg16.pth                      66.0 mAP
 
-Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), proposals (selective_search,
-windows, or the workdir of a run of Faster R-CNN), variant (S, L, small), trunk (any network), depth, from (a
-classifier's weights or workdir), image_size, preset=tiny, which takes windows. Two stages: `finetune` trains the
-network with a softmax, `solve` fits a support vector machine and a regression of boxes for each class.
-To score the softmax in place of machines, or boxes as they were proposed, evaluate the same workdir with
+Arguments: dataset (digit_scenes, voc/2007[+2012], coco, stanford_dogs, voc:PATH, coco:PATH), proposals
+(selective_search, windows, or the workdir of a run of Faster R-CNN), variant (S, L, small), trunk (any network), depth,
+from (a classifier's weights or workdir), image_size, preset=tiny, which takes windows. Two stages: `finetune` trains
+the network with a softmax, `solve` fits a support vector machine and a regression of boxes for each class. To score the
+softmax in place of machines, or boxes as they were proposed, evaluate the same workdir with
 --config.linear.classifier=softmax, --config.linear.regress=False. Expected on digit_scenes: map_50 0.971, map_coco
 0.762 on the 500 test scenes (seed 0; five minutes of CPU time, two of them selective search); without regressions 0.964
 and 0.661, by the softmax 0.965 and 0.646, by the softmax with regressions 0.974 and 0.758.
@@ -91,7 +91,7 @@ def _photographs(c, a):
     # The release's solver: 0.001, a tenth every 20,000 of 100,000 steps.
     c.batch_size = 16
     c.epochs = 100.0
-    c.steps = 100000 if a.dataset == 'voc/2007' else 0
+    c.steps = 100000 if common.is_voc_2007(c) else 0
     c.optimizer.learning_rate = 0.001
     c.optimizer.weight_decay = 5e-4
     c.optimizer.decay_vectors = False
@@ -101,6 +101,4 @@ def _photographs(c, a):
     c.checkpoint.every_epochs = 10.0
     c.augmentation.crop = 'none'
     c.augmentation.flip = True
-    if a.dataset == 'voc/2007':
-        c.evaluation.split = 'test'
-        c.evaluation.ap = 'eleven_point'
+    common.voc_2007_protocol(c)

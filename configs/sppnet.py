@@ -7,16 +7,16 @@
                                                              the shortest side 688 pixels: 58.0 mAP
   python main.py --config=configs/sppnet.py:dataset=voc/2007,variant=L,from=vgg16.pth                    63.1 mAP
 
-Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), proposals (selective_search,
-windows, or the workdir of a run of Faster R-CNN), variant (ZF, L, small), trunk (any network), depth, scales (five,
-one), from (a classifier's weights or workdir), image_size, preset=tiny, which takes windows. Stages:
-`finetune` trains the dense layers with a softmax, `solve` fits a support vector machine and a regression of boxes for
-each class. The paper's trunk comes from ImageNet and is not trained any further; without `from`, `pretrain` makes the
-network a classifier of squares around the objects first.
-To score the softmax in place of machines, or boxes as they were proposed, evaluate the same workdir with
---config.linear.classifier=softmax, --config.linear.regress=False. Expected on digit_scenes: map_50 0.918, map_coco
-0.558 on the 500 test scenes (seed 0; four minutes of CPU time beside selective search); without regressions 0.889 and
-0.491, by the softmax 0.876 and 0.484, by the softmax with regressions 0.904 and 0.548.
+Arguments: dataset (digit_scenes, voc/2007[+2012], coco, stanford_dogs, voc:PATH, coco:PATH), proposals
+(selective_search, windows, or the workdir of a run of Faster R-CNN), variant (ZF, L, small), trunk (any network),
+depth, scales (five, one), from (a classifier's weights or workdir), image_size, preset=tiny, which takes windows.
+Stages: `finetune` trains the dense layers with a softmax, `solve` fits a support vector machine and a regression of
+boxes for each class. The paper's trunk comes from ImageNet and is not trained any further; without `from`, `pretrain`
+makes the network a classifier of squares around the objects first. To score the softmax in place of machines, or boxes
+as they were proposed, evaluate the same workdir with --config.linear.classifier=softmax, --config.linear.regress=False.
+Expected on digit_scenes: map_50 0.918, map_coco 0.558 on the 500 test scenes (seed 0; four minutes of CPU time beside
+selective search); without regressions 0.889 and 0.491, by the softmax 0.876 and 0.484, by the softmax with regressions
+0.904 and 0.548.
 """
 
 from ml_collections import ConfigDict
@@ -95,7 +95,7 @@ def _photographs(c, a):
     c.model.scales = () if a.scales == 'one' else (480.0, 576.0, 688.0, 864.0, 1200.0)
     c.batch_size = 16
     c.epochs = 90.0
-    c.steps = 90000 if a.dataset == 'voc/2007' else 0
+    c.steps = 90000 if common.is_voc_2007(c) else 0
     c.optimizer.learning_rate = 0.001
     c.optimizer.weight_decay = 5e-4
     c.optimizer.decay_vectors = False
@@ -108,7 +108,5 @@ def _photographs(c, a):
     # SPPNet's release, not R-CNN's.
     c.linear.ridge = 4000.0
     c.linear.overlap = 0.5
-    if a.dataset == 'voc/2007':
-        c.evaluation.split = 'test'
-        c.evaluation.ap = 'eleven_point'
+    common.voc_2007_protocol(c)
     _stages(c, a, side=224, epochs=60.0)

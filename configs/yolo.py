@@ -1,16 +1,16 @@
 """YOLO v1 (Redmon, Divvala, Girshick, Farhadi 2016, arXiv:1506.02640): detection in one pass.
 
   python main.py --config=configs/yolo.py                                     a small one on digit_scenes
-  python main.py --config=configs/yolo.py:dataset=voc/2007                    the paper's net and recipe at 448 pixels
-  python main.py --config=configs/yolo.py:dataset=voc/2007,variant=fast       Fast YOLO
+  python main.py --config=configs/yolo.py:dataset=voc/2007+2012               the paper's net and recipe at 448 pixels
+  python main.py --config=configs/yolo.py:dataset=voc/2007+2012,variant=fast  Fast YOLO
   python main.py --config=configs/yolo.py:dataset=coco:photos,trunk=resnet,depth=18,from=resnet18.pth
                                                                               your own boxes, on a pretrained trunk
 
-Arguments: dataset (digit_scenes, voc/2007, coco, stanford_dogs, voc:PATH, coco:PATH), variant (paper, fast, tiny,
-local, small), trunk (any network), depth, from (a classifier's weights or workdir: configs/darknet.py pretrains the
-paper's), image_size, preset=tiny. Expected on digit_scenes: map_50 0.886, map_coco 0.455 on the 500 test scenes (seed
-0), after 15 epochs on two CPU cores; on VOC 2007 the paper's 63.4 % (fast: 52.7 %), which it reaches with the 2012
-images besides, and which nobody has run with this code yet.
+Arguments: dataset (digit_scenes, voc/2007[+2012], coco, stanford_dogs, voc:PATH, coco:PATH), variant (paper, fast,
+tiny, local, small), trunk (any network), depth, from (a classifier's weights or workdir: configs/darknet.py pretrains
+the paper's), image_size, preset=tiny. Expected on digit_scenes: map_50 0.886, map_coco 0.455 on the 500 test scenes
+(seed 0), after 15 epochs on two CPU cores; on VOC 2007, trained with 2012's images besides, the paper's 63.4 % (fast:
+52.7 %), which nobody has run with this code yet.
 """
 
 from configs import common
@@ -82,6 +82,4 @@ def _photographs(c, a):
     c.canvas.jitter = 0.2
     c.augmentation.color_jitter = 0.5
     c.augmentation.flip = True
-    if a.dataset == 'voc/2007':
-        c.evaluation.split = 'test'
-        c.evaluation.ap = 'eleven_point'
+    common.voc_2007_protocol(c)

@@ -36,10 +36,12 @@ class DatasetInfo:
       mask_values: the value that each of them has in the files; empty for 0, 1, 2, ...
       mask_void: values in the files that belong to no class and are ignored, besides 255.
       splits: our split name -> the data set's own.
+      unlabelled_test: configurations whose test split has no public labels.
       evaluation_split: the split that scores a finished run unless a config says otherwise.
       mean, std: per channel, of pixels in 0..1. Of series per subject, of its training part (series.py).
       tfds_name: the builder, empty for embedded data and folders.
-      tfds_configs: the configurations of that builder that may follow the slash; the first is the default.
+      tfds_configs: the configurations of that builder that may follow the slash; the first is the default. Several,
+        `voc/2007+2012`, are one data set where their classes are the same.
       manual: archives that a person must fetch into `manual_dir`; empty where downloading is automatic.
       manual_origin: where these come from.
       licence: what the data may be used for.
@@ -60,6 +62,7 @@ class DatasetInfo:
     std: tuple[float, float, float] = IMAGENET_STD
     tfds_name: str = ''
     tfds_configs: tuple[str, ...] = ()
+    unlabelled_test: tuple[str, ...] = ()
     manual: tuple[str, ...] = ()
     manual_origin: str = ''
     contamination: str = ''
@@ -225,6 +228,7 @@ CATALOGUE = {
             evaluation_split='validation',
             tfds_name='voc',
             tfds_configs=('2007', '2012'),
+            unlabelled_test=('2012',),
             licence='PASCAL VOC: Flickr terms of use',
         ),
         DatasetInfo(
@@ -242,7 +246,7 @@ CATALOGUE = {
 
 
 def info(name: str) -> DatasetInfo:
-    """The entry of a data set: a catalogue name, optionally with `/CONFIG`.
+    """The entry of a data set: a catalogue name, optionally with `/CONFIG`, or `/CONFIG+CONFIG` for both together.
 
     Raises:
       ValueError: for an unknown name or configuration; the message names the nearest right one.
@@ -256,10 +260,28 @@ def info(name: str) -> DatasetInfo:
     entry = CATALOGUE[base]
     if not config:
         return entry
-    if config not in entry.tfds_configs:
-        known = ', '.join(f'{base}/{known}' for known in entry.tfds_configs) or f'{base} alone'
-        raise ValueError(f'unknown data set {name!r}{nearest(config, entry.tfds_configs)}; known: {known}')
-    return dataclasses.replace(entry, name=name)
+    asked = config.split('+')
+    for one in asked:
+        if one not in entry.tfds_configs:
+            known = ', '.join(f'{base}/{known}' for known in entry.tfds_configs) or f'{base} alone'
+            raise ValueError(f'unknown data set {name!r}{nearest(one, entry.tfds_configs)}; known: {known}')
+    if len(set(asked)) < len(asked):
+        raise ValueError(f'{name} names the same data twice')
+    has_test = set(asked) - set(entry.unlabelled_test)
+    kept = {ours: own for ours, own in entry.splits.items() if ours != 'test' or has_test}
+    return dataclasses.replace(entry, name=name, splits=kept)
+
+
+def parts(name: str) -> list[str]:
+    """The names of what a name joins: itself, or `voc/2007` and `voc/2012` for `voc/2007+2012`.
+
+    Raises:
+      ValueError: as `info`.
+    """
+    if is_path(name):
+        return [name]
+    base, slash, configs = info(name).name.partition('/')
+    return [f'{base}{slash}{config}' for config in configs.split('+')]
 
 
 def is_path(name: str) -> bool:

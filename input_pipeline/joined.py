@@ -1,5 +1,6 @@
-"""Several splits of a data set behind one another, so that one source has what is trained on and what is tested on."""
+"""Several splits of a data set, or of data sets of the same classes, behind one another as one source."""
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,11 @@ from input_pipeline.source import Source
 class Joined(Source):
     """The examples of `sources`, one after the other; `info` is the first one's.
 
+    Args:
+      sources: one or more, of the same classes.
+      name: of them all, where that is not the first one's.
+      prefixes: of the examples' names, one for each source, where these would else be found twice.
+
     Attributes:
       places: int64 `[N_k]` of each of them, where its examples stand here.
 
@@ -19,13 +25,14 @@ class Joined(Source):
       ValueError: the sources do not have the same classes.
     """
 
-    def __init__(self, sources: Sequence[Source]):
+    def __init__(self, sources: Sequence[Source], name: str = '', prefixes: Sequence[str] = ()):
         first = sources[0]
         for other in sources[1:]:
             if other.info.class_names != first.info.class_names or other.info.num_classes != first.info.num_classes:
                 raise ValueError(f'{first.info.name}: splits {first.split!r} and {other.split!r} have other classes')
-        self.info, self.split = first.info, '+'.join(source.split for source in sources)
-        self._sources = list(sources)
+        self.info = dataclasses.replace(first.info, name=name) if name else first.info
+        self.split = '+'.join(dict.fromkeys(source.split for source in sources))
+        self._sources, self._prefixes = list(sources), list(prefixes) or [''] * len(sources)
         self._starts = np.cumsum([0, *(len(source) for source in sources)])
         self.places = [np.arange(a, b) for a, b in zip(self._starts, self._starts[1:], strict=False)]
 
@@ -37,19 +44,20 @@ class Joined(Source):
         return np.concatenate([source.labels for source in self._sources])
 
     def example_id(self, i: int) -> str:
-        source, place = self._find(i)
-        return source.example_id(place)
+        k, place = self._find(i)
+        return self._prefixes[k] + self._sources[k].example_id(place)
 
     def read(self, i: int) -> dict[str, Any]:
-        source, place = self._find(i)
-        return source.read(place)
+        k, place = self._find(i)
+        return self._sources[k].read(place)
 
     def fingerprint(self) -> str:
         return hashlib.sha256('|'.join(source.fingerprint() for source in self._sources).encode()).hexdigest()[:16]
 
-    def _find(self, i: int) -> tuple[Source, int]:
+    def _find(self, i: int) -> tuple[int, int]:
+        """Which source example `i` comes from, and its place there."""
         k = int(np.searchsorted(self._starts, i, side='right')) - 1
-        return self._sources[k], int(i - self._starts[k])
+        return k, int(i - self._starts[k])
 
 
 def stratified_subset(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -7,11 +7,12 @@ from input_pipeline import datasets, preparation, prepared
 
 
 def run(config, _workdir: pathlib.Path, _flags=None) -> str | None:
-    """Says what it will cost, then prepares; returns the prepared folder, or None where there is nothing to prepare."""
+    """Says what it will cost, then prepares; returns the (last) prepared folder, or None for nothing to prepare."""
     if datasets.is_path(config.dataset) or not datasets.info(config.dataset).tfds_name:
         print(f'{config.dataset} needs no preparation')
         return None
-    sizes = preparation.archives(config.dataset)
+    names = datasets.parts(config.dataset)
+    sizes = {file: size for name in names for file, size in preparation.archives(name).items()}
     root = prepared.root_folder(config.data_dir)
     root.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(root).free
@@ -21,8 +22,9 @@ def run(config, _workdir: pathlib.Path, _flags=None) -> str | None:
     print(f'{config.dataset}: {_megabytes(sum(sizes.values()))} to fetch, about three times that on disk in {root}; '
           f'{_megabytes(free)} are free')  # fmt: skip
     print(f'licence: {datasets.info(config.dataset).licence}')
-    folder = preparation.prepare(config.dataset, config.data_dir, config.manual_dir)
-    print(f'{config.dataset} is prepared in {folder}')
+    for name in names:
+        folder = preparation.prepare(name, config.data_dir, config.manual_dir)
+        print(f'{name} is prepared in {folder}')
     return folder
 
 

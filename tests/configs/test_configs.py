@@ -57,6 +57,15 @@ def test_it_builds_and_traces(name, dataset):
     assert said['forecast' if config.task == 'forecasting' else 'logits'].shape == (1, info.num_classes)
 
 
+@pytest.mark.parametrize('dataset', ['voc/2007', 'voc/2007+2012'])
+@pytest.mark.parametrize('name', DETECTORS)
+def test_voc_2007_is_learnt_from_trainval_and_scored_on_test(name, dataset):
+    config = config_of(name, f'dataset={dataset}')
+    assert config.input.train_split == 'train+validation'
+    assert (config.evaluation.split, config.evaluation.ap) == ('test', 'eleven_point')
+    assert config_of(name, 'dataset=coco').input.train_split == 'train'
+
+
 @pytest.mark.parametrize('name', NAMES)
 def test_fields_of_the_contract_are_there_and_can_be_overridden(name):
     config = config_of(name)

@@ -118,11 +118,15 @@ def cifar100(folder: pathlib.Path, shared: pathlib.Path) -> dict:
     return {'x': x, 'y': y[:, 1]}
 
 
-def voc(folder: pathlib.Path, shared: pathlib.Path) -> dict:
-    """VOC 2007: one photograph each for train, val and test, one of them with a difficult object."""
+def voc(folder: pathlib.Path, shared: pathlib.Path, year: int = 2007) -> dict:
+    """One photograph each for train, val and test, one of the two objects difficult; of 2012's test no annotations."""
     photos = sorted((shared / 'coco128' / 'images' / 'train2017').glob('*.jpg'))[:3]
-    for archive, parts in (('VOCtrainval_06-Nov-2007.tar', ('train', 'val')), ('VOCtest_06-Nov-2007.tar', ('test',))):
-        files = {}
+    trainval, test = {
+        2007: ('VOCtrainval_06-Nov-2007.tar', 'VOCtest_06-Nov-2007.tar'),
+        2012: ('VOCtrainval_11-May-2012.tar', 'VOC2012test.tar'),
+    }[year]
+    for archive, parts in ((trainval, ('train', 'val')), (test, ('test',))):
+        files, below = {}, f'VOCdevkit/VOC{year}'
         for part in parts:
             photo = photos[('train', 'val', 'test').index(part)]
             width, height = _size(photo)
@@ -131,11 +135,17 @@ def voc(folder: pathlib.Path, shared: pathlib.Path) -> dict:
               <xmin>10</xmin><ymin>20</ymin><xmax>{width // 2}</xmax><ymax>{height // 2}</ymax></bndbox></object>
               <object><name>person</name><pose>Frontal</pose><truncated>1</truncated><difficult>1</difficult><bndbox>
               <xmin>1</xmin><ymin>1</ymin><xmax>{width}</xmax><ymax>{height}</ymax></bndbox></object></annotation>"""
-            files[f'VOCdevkit/VOC2007/ImageSets/Main/{part}.txt'] = f'{photo.stem}\n'.encode()
-            files[f'VOCdevkit/VOC2007/Annotations/{photo.stem}.xml'] = text.encode()
-            files[f'VOCdevkit/VOC2007/JPEGImages/{photo.stem}.jpg'] = photo.read_bytes()
+            files[f'{below}/ImageSets/Main/{part}.txt'] = f'{photo.stem}\n'.encode()
+            if (year, part) != (2012, 'test'):
+                files[f'{below}/Annotations/{photo.stem}.xml'] = text.encode()
+            files[f'{below}/JPEGImages/{photo.stem}.jpg'] = photo.read_bytes()
         _tar(folder / archive, files)
     return {'photos': photos}
+
+
+def voc_2012(folder: pathlib.Path, shared: pathlib.Path) -> dict:
+    """The same of VOC 2012."""
+    return voc(folder, shared, year=2012)
 
 
 def oxford_iiit_pet(folder: pathlib.Path, shared: pathlib.Path) -> dict:
@@ -195,6 +205,7 @@ MAKERS = {
     'imagenet2012': imagenet2012,
     'imagenet2012_subset/1pct': imagenet2012_subset,
     'voc/2007': voc,
+    'voc/2012': voc_2012,
     'oxford_iiit_pet': oxford_iiit_pet,
     'coco/2017': coco,
     'imagenet_resized/8x8': imagenet_resized,
@@ -215,8 +226,8 @@ def archives(tmp_path, shared_data, monkeypatch):
         folder.mkdir(exist_ok=True)
         content = MAKERS[name](folder, shared_data)
         cls = tfds.builder_cls(name.partition('/')[0])
-        known = {}
-        for url, found in dict(cls.url_infos or {}).items():
+        known = dict(cls.url_infos or {})
+        for url, found in list(known.items()):
             path = folder / (found.filename or url.rpartition('/')[2])
             if path.exists():
                 known[url] = checksums.compute_url_info(path)

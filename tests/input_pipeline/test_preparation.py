@@ -118,6 +118,32 @@ def test_voc(archives, tmp_path):
         np.testing.assert_array_equal(example['box_difficult'], [False, True])
 
 
+def test_two_years_of_voc_are_one_training_set(archives, tmp_path):
+    for year in ('voc/2007', 'voc/2012'):
+        load, content = _prepared(year, archives, tmp_path)
+    data_dir = str(tmp_path / 'data')
+    both = input_pipeline.load('voc/2007+2012', 'train+validation', data_dir=data_dir)
+    photos = [both.read(i)['image'] for i in range(len(both))]
+    expected = [photo.read_bytes() for photo in content['photos'][:2]]
+    assert photos == 2 * expected
+    assert both.info.name == 'voc/2007+2012'
+    names = [both.example_id(i) for i in range(4)]
+    assert len(set(names)) == 4
+    assert [name.split('/')[0] for name in names] == ['2007', '2007', '2012', '2012']
+    # 2012's test images have no public labels: 2007's are what is tested on.
+    test = input_pipeline.load('voc/2007+2012', 'test', data_dir=data_dir)
+    assert [test.read(i)['image'] for i in range(len(test))] == [content['photos'][2].read_bytes()]
+    assert [len(load(split)) for split in ('train', 'validation', 'train+validation')] == [1, 1, 2]
+    with pytest.raises(ValueError, match="voc/2012 has no split 'test'; it has: train, validation"):
+        load('test')
+    with pytest.raises(ValueError, match='names the same examples twice'):
+        load('train+train')
+    with pytest.raises(ValueError, match=r'voc/2007\+2007 names the same data twice'):
+        input_pipeline.load('voc/2007+2007', 'train')
+    with pytest.raises(ValueError, match=r"unknown data set 'voc/2007\+2013'"):
+        input_pipeline.load('voc/2007+2013', 'train')
+
+
 def test_oxford_iiit_pet(archives, tmp_path):
     load, content = _prepared('oxford_iiit_pet', archives, tmp_path)
     train, test = load('train').read(0), load('test').read(0)
