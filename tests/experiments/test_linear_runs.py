@@ -16,7 +16,8 @@ from configs import rcnn
 def run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp('rcnn')
     config = rcnn.get_config('preset=tiny')
-    config.model.update({'size': 16, 'width': 0.25, 'stages': 2, 'hidden': (8,), 'chunk': 64})
+    config.model.update({'trunk': 'darknet', 'trunk_variant': 'tiny', 'width': 0.25, 'stages': 2})
+    config.model.update({'size': 16, 'hidden': (8,), 'chunk': 64})
     config.windows.update({'stride': 24, 'scales': (1.25, 2.0), 'ratios': (1.0,)})
     config.update({'devices': 1, 'batch_size': 8, 'epochs': 1.0})
     config.input.train_split, config.evaluation.split = 'train[:30]', 'test[:10]'

@@ -114,8 +114,9 @@ _CLASSIC = {'hidden': (4096, 4096), 'dropout': 0.5}
 VARIANTS = {
     'S': _CLASSIC | {'trunk': 'alexnet', 'sizes': {'lrn': 'caffe'}, 'size': 227, 'chunk': 256},
     'L': _CLASSIC | {'trunk': 'vgg', 'sizes': {'variant': '16'}, 'size': 224, 'chunk': 64},
+    # The network whose first stages the other detectors' small variants pool from.
     'small': {
-        'trunk': 'darknet', 'sizes': {'variant': 'tiny', 'stages': 4},
-        'hidden': (256, 256), 'dropout': 0.0, 'size': 32, 'chunk': 256,
+        'trunk': 'resnet', 'sizes': {'depth': 18, 'width': 32},
+        'hidden': (), 'dropout': 0.0, 'size': 48, 'chunk': 256,
     },
 }  # fmt: skip
