@@ -61,6 +61,8 @@ ALL = (
     Benchmark('input_pipeline', 'Training input', ('--count=128', '--rounds=1', '--only=raw,this'), images=True),
     Benchmark('segmentation', 'What skips buy: FCN-32s, 16s and 8s',
               ('--arguments=preset=tiny', '--variants=8s', '--seeds=0')),
+    Benchmark('ladder', 'The ladder of detectors',
+              ('--arguments=preset=tiny', '--rungs=faster_rcnn,yolo', '--untrained', '--rounds=2')),
 )  # fmt: skip
 
 
@@ -81,7 +83,7 @@ def measure(benchmark: Benchmark, images: str, quick: bool, file: pathlib.Path) 
     command += benchmark.quick if quick else ()
     command += [f'--images={images}'] if benchmark.images else []
     with tempfile.TemporaryDirectory() as workdir:
-        if quick and benchmark.name == 'segmentation':
+        if quick and benchmark.name in ('segmentation', 'ladder'):
             command.append(f'--workdir={workdir}')
         done = subprocess.run(command, cwd=tables.ROOT, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode or not file.is_file():
