@@ -4,7 +4,7 @@ A batch's `index` refers to the whole source, whichever part it comes from and h
 of several parts can be laid side by side. Which examples a step sees is the same as for a pipeline over the part alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,10 @@ class ResidentPart:
     def bad_examples(self) -> list:
         return self._whole.bad_examples
 
+    @property
+    def faulty_examples(self) -> list:
+        return self._whole.faulty_examples
+
     def batches(self, start_step: int = 0) -> Iterator[Batch]:
         """Endless index batches from step `start_step` on (0-based)."""
         step = start_step
@@ -93,7 +97,7 @@ class ResidentEvaluationPart:
     """Evaluation batches, by index, of some examples of resident arrays, each exactly once."""
 
     def __init__(self, whole: ResidentEvaluation, part: np.ndarray, batch_size: int, rows: np.ndarray):
-        self.arrays, self.bad_examples = whole.arrays, whole.bad_examples
+        self.arrays, self.bad_examples, self.faulty_examples = whole.arrays, whole.bad_examples, whole.faulty_examples
         self._part, self._batch_size, self._rows = np.asarray(part), batch_size, rows
         self._ok = ~np.isin(self._part, [bad.index for bad in whole.bad_examples])
 
@@ -120,7 +124,14 @@ class _Renumbered:
 
     @property
     def bad_examples(self) -> list:
-        return [bad._replace(index=int(self._part[bad.index])) for bad in self._pipeline.bad_examples]
+        return self._renumbered(self._pipeline.bad_examples)
+
+    @property
+    def faulty_examples(self) -> list:
+        return self._renumbered(self._pipeline.faulty_examples)
+
+    def _renumbered(self, examples: list) -> list:
+        return [example._replace(index=int(self._part[example.index])) for example in examples]
 
     def __len__(self) -> int:
         return len(self._pipeline)
@@ -149,8 +160,11 @@ class SideBySide:
 
     @property
     def bad_examples(self) -> list:
-        found = {bad.index: bad for pipeline in self._pipelines for bad in pipeline.bad_examples}
-        return [found[index] for index in sorted(found)]
+        return _each_once(pipeline.bad_examples for pipeline in self._pipelines)
+
+    @property
+    def faulty_examples(self) -> list:
+        return _each_once(pipeline.faulty_examples for pipeline in self._pipelines)
 
     def __len__(self) -> int:
         return max(len(pipeline) for pipeline in self._pipelines)
@@ -167,6 +181,11 @@ class SideBySide:
         running = [pipeline.batches(start_step) for pipeline in self._pipelines]
         while True:
             yield _stack([next(batches) for batches in running])
+
+
+def _each_once(lists: Iterable[list]) -> list:
+    found = {example.index: example for examples in lists for example in examples}
+    return [found[index] for index in sorted(found)]
 
 
 def _stack(batches: Sequence[Batch]) -> Batch:

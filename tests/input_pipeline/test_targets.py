@@ -109,6 +109,23 @@ def test_objects_beyond_the_padding_are_counted():
     assert [bad.faults for bad in pipeline.faulty_examples] == [{'beyond_padding': 13}]
 
 
+@pytest.mark.parametrize('resident', [False, True])
+def test_faults_in_folds_side_by_side_are_found_under_their_own_names(resident):
+    source = Made([[[0, 0, 1, 1]], [[0.5, 0.5, 0.4, 0.6]], [[0, 0, 1, 1]], [[0.2, 0.2, 0.2, 0.3]]])
+    parts = [np.array([3, 0]), np.array([1, 3])]
+    options = {'batch_size': 2, 'host_transform': canvas.Stretch((40, 50)), 'threads': 1, 'targets': Boxes(2)}
+    training = input_pipeline.SideBySide(
+        input_pipeline.train_parts(source, parts, [0, 1], resident=resident, **options)
+    )
+    scoring = input_pipeline.SideBySide(input_pipeline.evaluation_parts(source, parts, resident=resident, **options))
+    next(training.batches())
+    assert len(list(scoring)) == 1
+    for pipeline in (training, scoring):
+        found = [(bad.index, bad.id, bad.faults) for bad in pipeline.faulty_examples]
+        assert found == [(1, 'example 1', {'inverted': 1}), (3, 'example 3', {'zero_area': 1})]
+        assert pipeline.bad_examples == []
+
+
 def test_crops_keep_the_boxes_whose_centres_are_in_view():
     """Against the rule applied by hand to the window that the transform states."""
     transform = transforms.train(32, 'random_resized')
