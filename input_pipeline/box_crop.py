@@ -8,13 +8,13 @@ import numpy as np
 
 from input_pipeline.decode import decode_crop, decode_labels
 from input_pipeline.placement import Placement, boxes_to_output
-from input_pipeline.source import Source
+from input_pipeline.source import Changed, Source
 from input_pipeline.targets import checked
 
 _ROUNDING = 1e-3  # pixels
 
 
-class CroppedToBoxes(Source):
+class CroppedToBoxes(Changed):
     """Another source's examples, each cut to the smallest rectangle around all its boxes, with a margin.
 
     Boxes and masks are cut along; an image without boxes stays whole. Whatever reads the source sees the cut images,
@@ -32,18 +32,8 @@ class CroppedToBoxes(Source):
         parent.info.require('boxes')
         if not margin >= 0:
             raise ValueError(f'the margin around boxes must not be negative: {margin}')
-        self.info, self.split = parent.info, parent.split
-        self._parent, self._margin = parent, margin
-
-    def __len__(self) -> int:
-        return len(self._parent)
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self._parent.labels
-
-    def example_id(self, i: int) -> str:
-        return self._parent.example_id(i)
+        super().__init__(parent)
+        self._margin = margin
 
     def read(self, i: int) -> dict[str, Any]:
         example = self._parent.read(i)

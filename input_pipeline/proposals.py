@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from input_pipeline import file_lock
-from input_pipeline.source import Source, UnreadableError
+from input_pipeline.source import Changed, Source, UnreadableError
 
 # Seconds between two parts, and between two lines that say how far a search has come.
 _EVERY, _SAID = 20.0, 10.0
@@ -108,7 +108,7 @@ def checksum(image: Image) -> int:
     return zlib.crc32(image if isinstance(image, bytes) else np.ascontiguousarray(image))
 
 
-class Proposed(Source):
+class Proposed(Changed):
     """Another source's examples with `proposals`, float32 `[n, 4]` as `Finder.find` gives them.
 
     Args:
@@ -121,19 +121,9 @@ class Proposed(Source):
     """
 
     def __init__(self, parent: Source, table: Table, places: np.ndarray, origin: pathlib.Path, finder: str):
-        self.info, self.split = parent.info, parent.split
-        self._parent, self._table, self._origin, self._finder = parent, table, origin, finder
+        super().__init__(parent)
+        self._table, self._origin, self._finder = table, origin, finder
         self._rows = np.searchsorted(table.places, places)
-
-    def __len__(self) -> int:
-        return len(self._parent)
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self._parent.labels
-
-    def example_id(self, i: int) -> str:
-        return self._parent.example_id(i)
 
     def read(self, i: int) -> dict[str, Any]:
         example = self._parent.read(i)

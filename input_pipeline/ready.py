@@ -13,10 +13,10 @@ from input_pipeline.source import Source
 
 
 class Ready:
-    """What stays on the device: `arrays`; and `bad_examples`, of which there are none."""
+    """What stays on the device: `arrays`; and `bad_examples` and `faulty_examples`, of which there are none."""
 
     def __init__(self, source: Source):
-        self.arrays, self.bad_examples = source.arrays, []
+        self.arrays, self.bad_examples, self.faulty_examples = source.arrays, [], []
 
 
 def is_ready(source: Source) -> bool:

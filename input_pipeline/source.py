@@ -111,6 +111,23 @@ class Selection(Source):
         return digest.hexdigest()[:16]
 
 
+class Changed(Source):
+    """Another source's examples, as many and under the same names; subclasses change what `read` gives."""
+
+    def __init__(self, parent: Source):
+        self.info, self.split, self._parent = parent.info, parent.split, parent
+
+    def __len__(self) -> int:
+        return len(self._parent)
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self._parent.labels
+
+    def example_id(self, i: int) -> str:
+        return self._parent.example_id(i)
+
+
 class ArraySource(Source):
     """Images that are already in memory.
 

@@ -99,7 +99,10 @@ def _transpose(eqn, field):
 
 
 def _squeeze(eqn, field):
-    gone = eqn.params['dimensions']
+    return _without(field, eqn.params['dimensions'])
+
+
+def _without(field, gone):
     return each(
         field,
         lambda a: a.collapse(1) if a.dim in gone else a.moved(a.dim - sum(d < a.dim for d in gone)),
@@ -182,6 +185,11 @@ def _split(eqn, field):
     return results
 
 
+def _unstack(eqn, field):
+    along = eqn.params['axis']
+    return [_without(_cut(field, along, place), (along,)) for place in range(len(eqn.outvars))]
+
+
 def _cut(field, along, start):
     return each(field, lambda a: a.moved(a.dim, a.window.slide(1, padding=-start)) if a.dim == along else a)
 
@@ -215,7 +223,11 @@ RULES |= dict.fromkeys(
 )
 
 # Operations with several results: a rule gives the field of each.
-SEVERAL = {'split': _split, 'optimization_barrier': lambda eqn, *fields: list(fields)}
+SEVERAL = {
+    'split': _split,
+    'unstack': _unstack,  # jnp.unstack and iteration since JAX 0.12; slices before
+    'optimization_barrier': lambda eqn, *fields: list(fields),
+}
 
 ELEMENTWISE = frozenset(
     (

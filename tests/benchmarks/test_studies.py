@@ -1,0 +1,47 @@
+"""The page of the studies: every study has its words, and the page is made of what stands."""
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import run_all, studies, tables
+
+
+def test_every_study_has_its_words_and_none_is_of_nobody():
+    said = run_all.remarks(studies.REMARKS.read_text())
+    files = {path.stem for path in (tables.ROOT / 'configs' / 'studies').glob('*.py')} - {'__init__', 'section'}
+    assert {name for name in said if name} == files
+    for name in files:
+        title, text, paper = said[name].removeprefix('### ').split('\n\n', 2)
+        assert title
+        assert text
+        assert paper.startswith("**Paper's size**: ")
+
+
+def test_the_page_has_verdicts_tables_and_pictures_and_names_what_is_missing(tmp_path):
+    workdir = tmp_path / 'runs' / 'depth'
+    workdir.mkdir(parents=True)
+    both = {'en': 'Deeper is worse', 'ko': '깊을수록 나쁘다'}
+    verdict = {'claim': both, 'status': {'en': 'supported', 'ko': '뒷받침된다'}}
+    (workdir / 'study.json').write_text(json.dumps({'verdicts': [verdict]}))
+    (workdir / 'study.md').write_text('| a table |\n')
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    for name in ('study', 'drift'):
+        Image.fromarray(noise).save(workdir / f'{name}.png')
+    said = {'': 'Above all.', 'depth': '### Depth, or not\n\nWhat is compared.\n\n**Paper\'s size**: large.',
+            'width': '### Width\n\nNever run.\n\n**Paper\'s size**: wide.'}  # fmt: skip
+    page = studies.page(said, tmp_path / 'runs', tmp_path / 'docs')
+    assert page == '\n\n'.join([
+        '# The claims of the notes, as experiments', 'Above all.', 'Not run to their end: width.',
+        '| study | claim | 주장 | verdict, small size |\n| --- | --- | --- | --- |\n'
+        '| [Depth, or not](#depth-or-not) | Deeper is worse | 깊을수록 나쁘다 | supported |',
+        '## Depth, or not', 'What is compared.',
+        '```sh\npython main.py --mode=study --config=configs/studies/depth.py\n```',
+        '![Depth, or not](images/studies/depth.png)', '![Depth, or not: drift](images/studies/depth_drift.png)',
+        '| a table |', "**Paper's size**: large.",
+    ]) + '\n'  # fmt: skip
+    for name in ('depth', 'depth_drift'):
+        with Image.open(tmp_path / 'docs' / 'images' / 'studies' / f'{name}.png') as picture:
+            assert picture.size == (400, 300)
+            assert len(picture.getcolors()) <= 64
