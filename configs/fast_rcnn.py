@@ -19,8 +19,8 @@ Arguments: dataset (digit_scenes, voc/2007[+2012], coco, stanford_dogs, voc:PATH
 (softmax, svm), scales (one, five), variant (S, M, L, ZF, C4, small), trunk (any network), depth, from (a classifier's
 weights or workdir), image_size, preset=tiny, which takes windows. The paper's 66.9 mAP on voc/2007 are those of
 selective search. Expected on digit_scenes: map_50 0.940, map_coco 0.702 on the 500 test scenes, of whose objects 99.5 %
-are proposed (one seed, 12 epochs; 615 s on two cores that several other runs shared, after selective search in 25 ms a
-scene); with windows, which propose 94 %, map_50 0.922.
+are proposed (one seed, 12 epochs, two minutes of one core after selective search in 25 ms a scene); with windows, which
+propose 94 %, map_50 0.922; the ablations 0.897 to 0.949 (benchmarks/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
