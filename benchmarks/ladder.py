@@ -78,6 +78,7 @@ class Rung:
         from cnn.experiments import build, initialise
 
         self.result = json.loads((workdir / 'result.json').read_text()) if workdir else None
+        self.train_seconds = _train_seconds(workdir) if workdir else None
         config.evaluation.batch_size = 1
         self.source = build.source(config, build.evaluation_split(config))
         info = build.scored_info(config, workdir, self.source) if workdir else self.source.info
@@ -121,10 +122,16 @@ class Rung:
             'network_ms': 1000 * statistics.median(self.times),
             'proposal_ms': 1000 * statistics.median(self.proposal_times) if self.proposal_times else 0.0,
             'parameters': self.parameters,
-            'train_seconds': self.result and self.result['wall_seconds'],
+            'train_seconds': self.train_seconds,
             'paper_map': paper_map,
             'paper_ms': paper_ms,
         }
+
+
+def _train_seconds(workdir: pathlib.Path) -> float:
+    """Of all stages, scoring included; not of the search for proposals."""
+    results = [workdir / 'result.json', *workdir.glob('stages/*/result.json')]
+    return sum(json.loads(path.read_text())['wall_seconds'] for path in results)
 
 
 def table(rows: list[dict]) -> tables.Table:
