@@ -117,7 +117,9 @@ def page(measured: dict[str, dict], said: dict[str, str]) -> str:
 
 
 def _duration(found: dict) -> str:
-    seconds = found.get('seconds', 0)
+    seconds = found.get('seconds')
+    if not seconds:
+        return 'its duration not kept'
     return f'{seconds / 60:.0f} minutes' if seconds >= 90 else f'{seconds:.0f} seconds'
 
 

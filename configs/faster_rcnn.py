@@ -11,8 +11,8 @@
 Arguments: dataset (digit_scenes, voc/2007[+2012], coco, stanford_dogs, voc:PATH, coco:PATH), variant (L, ZF, M, S, C4,
 small), trunk (any network), depth, from (a classifier's weights or workdir), training (joint, all losses at once;
 alternating, four stages), image_size, preset=tiny. Expected on digit_scenes: map_50 0.968 on the 500 test scenes, 0.744
-by COCO's rule (one seed, 20 epochs; 669 s on two cores that several other runs shared); in four steps 0.954 and 0.710,
-after 907 s on such cores.
+by COCO's rule (one seed, 20 epochs; two and a half minutes on two quiet cores); in four steps 0.954 and 0.710, after
+907 s on cores that several other runs shared.
 """
 
 from ml_collections import ConfigDict
