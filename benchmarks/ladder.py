@@ -58,11 +58,17 @@ def train(name: str, options) -> pathlib.Path:
 def config_of(name: str, options, workdir: pathlib.Path | None):
     """The config that a rung was trained with, a field that has been added since at its default; or is to be built."""
     from cnn.experiments import config_file, grid
+    from cnn.experiments.errors import UserError
 
     config = config_file.load(f'{ROOT}/configs/{name}.py').get_config(options.arguments)
     if workdir is None:
-        (settings,) = grid.settings_of(config, ';'.join(options.set))
-        return grid.applied(config, settings)
+        try:
+            found = grid.settings_of(config, ';'.join(options.set))
+        except UserError as error:
+            raise SystemExit(f'{name}: {error}') from None
+        if len(found) > 1:
+            raise SystemExit(f'{name}: --set takes one value for each field: {options.set}')
+        return grid.applied(config, found[0])
     with config.unlocked():
         config.update(config_file.recorded(json.loads((workdir / 'result.json').read_text())['config']))
     return config

@@ -1,6 +1,6 @@
 """Runs every study of `configs/studies` at its small size and writes them to `docs/studies.md`, with their pictures.
 
-    python benchmarks/studies.py                         all of them, about an hour on two cores
+    python benchmarks/studies.py                         all of them
     python benchmarks/studies.py --only=shortcuts,alexnet
     python benchmarks/studies.py --page                  the page again, of the runs that stand
 

@@ -136,7 +136,7 @@ def _photographs(c, a, name):
     c.batch_size = 2
     c.optimizer.accumulate_steps = 2 if faster else 1
     c.epochs = 28.0 if faster else 16.0
-    # Section 4.6 of Fast R-CNN: 60,000 steps where 2012's images are learnt too.
+    # Section 5.3 of Fast R-CNN: 60,000 steps where 2012's images are learnt too.
     fast_steps = 60000 if '+2012' in c.dataset else 40000
     c.steps = (70000 if faster else fast_steps) if common.is_voc_2007(c) else 0
     c.optimizer.learning_rate = 0.001

@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import run_all, tables
+from benchmarks import ladder, run_all, tables
 
 RUN = [sys.executable, 'benchmarks/run_all.py']
 
@@ -99,3 +100,15 @@ def test_a_table_is_printed_row_by_row_and_bars_do_not_break_it(capsys):
 
 def test_a_misspelt_name_is_refused():
     assert "--only: no 'fold'; there are train_step, " in call('--only=fold', code=2).stderr
+
+
+def test_an_untrained_rung_takes_settings_of_one_value_and_refuses_others():
+    def config_of(*settings):
+        return ladder.config_of('yolo', types.SimpleNamespace(arguments='preset=tiny', set=list(settings)), None)
+
+    config = config_of('evaluation.split=test[:4]', 'seed=3')
+    assert (config.evaluation.split, config.seed) == ('test[:4]', 3)
+    with pytest.raises(SystemExit, match=r"yolo: the grid names 'evaluation\.spilt', which the config lacks"):
+        config_of('evaluation.spilt=test')
+    with pytest.raises(SystemExit, match='one value for each field'):
+        config_of('seed=1,2')

@@ -209,3 +209,13 @@ def test_catalogue_is_complete():
         assert len(info.class_names) in (0, info.num_classes), name
         assert all(0 < m < 1 and 0 < s < 1 for m, s in zip(info.mean, info.std, strict=True)), name
     assert datasets.info('imagenette/160px-v2').name == 'imagenette/160px-v2'
+
+
+def test_slices_of_one_split_are_joined_unless_they_overlap():
+    ends = input_pipeline.load('mnist_5k', 'test[:10]+test[-5:]')
+    assert [ends.example_id(i) for i in (0, 10)] == [
+        input_pipeline.load('mnist_5k', part).example_id(0) for part in ('test[:10]', 'test[-5:]')
+    ]
+    assert len(input_pipeline.load('mnist_5k', 'train[:5]+test[:5]')) == 10
+    with pytest.raises(ValueError, match=r"mnist_5k: split 'test\[:10\]\+test\[5:15\]' names the same examples twice"):
+        input_pipeline.load('mnist_5k', 'test[:10]+test[5:15]')
