@@ -1,8 +1,11 @@
 """Images per second of the training input: this project against raw decoding, PyTorch's DataLoader and tf.data.
 
-    python benchmarks/input_pipeline.py --images=FOLDER [--cores=2] [--image_size=224] [--rounds=9] [--json=FILE]
+    python benchmarks/input_pipeline.py --images=FOLDER [--fit=500x375] [--cores=2] [--image_size=224] [--rounds=9]
+                                        [--json=FILE]
 
-FOLDER holds JPEG files (its sub-folders count). Every contender makes random resized crops (scale 0.08 to 1) of
+FOLDER holds JPEG files (its sub-folders count); with `--fit` there is a second table, of the same pictures cut and
+resized to that many pixels and written anew at a quality of `--quality`: how much of the time decoding takes depends on
+the size of the files. Every contender makes random resized crops (scale 0.08 to 1) of
 `image_size` pixels from the same files, in batches of 64, on the same cores, in turn, round after round; what is
 printed is the median over rounds of images per second of wall time, of images per second of processor time, and of the
 ratio to raw decoding (simplejpeg, which is libjpeg-turbo, a thread a core, no crop, no resizing) in the same round. The
@@ -13,7 +16,9 @@ where they are installed; neither is needed otherwise.
 """
 
 import argparse
+import atexit
 import concurrent.futures
+import functools
 import itertools
 import os
 import pathlib
@@ -44,6 +49,20 @@ def timed(batches, count: int) -> tuple[float, float]:
     return images / (time.perf_counter() - wall), images / (processor_seconds() - processor)
 
 
+def fitted(files, width: int, height: int, quality: int) -> list[pathlib.Path]:
+    """The same pictures in files of one size, which lie in a folder that goes with the program."""
+    import PIL.Image
+    import PIL.ImageOps
+
+    folder = pathlib.Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    for k, file in enumerate(files):
+        with PIL.Image.open(file) as image:
+            picture = PIL.ImageOps.fit(image.convert('RGB'), (width, height), PIL.Image.Resampling.BICUBIC)
+        picture.save(folder / f'{k:06d}.jpg', quality=quality)
+    return sorted(folder.iterdir())
+
+
 def raw(files, cores, size):
     """Decodes whole images, the bound of whatever decodes whole images."""
     import simplejpeg
@@ -72,10 +91,10 @@ def _information():
     return DatasetInfo(name='files', num_classes=1, splits={'all': 'all'}, evaluation_split='all', licence='')
 
 
-def _streaming(source, cores, size):
+def _streaming(source, cores, size, antialias):
     from input_pipeline import Streaming, transforms
 
-    transform = transforms.train(size, 'random_resized')
+    transform = transforms.train(size, 'random_resized', antialias=antialias)
     pipeline = Streaming(source, batch_size=BATCH, seed=0, host_transform=transform, threads=cores)
     steps = itertools.count(0, 1000)
 
@@ -93,7 +112,7 @@ def _times(files) -> int:
     return -(-1000 // len(files))
 
 
-def this_project_files(files, cores, size):
+def this_project_files(files, cores, size, antialias=True):
     """The streaming pipeline over a folder of files."""
     import numpy as np
 
@@ -101,10 +120,11 @@ def this_project_files(files, cores, size):
 
     root = pathlib.Path(os.path.commonpath(files)) if len(files) > 1 else files[0].parent
     ids = [path.relative_to(root).as_posix() for path in files] * _times(files)
-    return _streaming(FolderSource(_information(), 'all', root, ids, np.zeros(len(ids), np.int32)), cores, size)
+    source = FolderSource(_information(), 'all', root, ids, np.zeros(len(ids), np.int32))
+    return _streaming(source, cores, size, antialias)
 
 
-def this_project_records(files, cores, size):
+def this_project_records(files, cores, size, antialias=True):
     """The streaming pipeline over an ArrayRecord shard, as tfds prepares data sets."""
     from array_record.python.array_record_module import ArrayRecordWriter
     from tensorflow_datasets.proto import tf_example_pb2
@@ -124,7 +144,7 @@ def this_project_records(files, cores, size):
     shutil.rmtree(path.parent)  # the shard stays open
     # The same bytes again and again, as for everyone else: what the processor's cache holds is the same.
     source = PreparedSource(_information(), 'all', '', [path.name] * times, [shard] * times, [len(files)] * times)
-    return _streaming(source, cores, size)
+    return _streaming(source, cores, size, antialias)
 
 
 class Files:
@@ -225,6 +245,8 @@ CONTENDERS = {
     'raw decoding': raw,
     'this project, files': this_project_files,
     'this project, ArrayRecord': this_project_records,
+    'this project, files, antialias off': functools.partial(this_project_files, antialias=False),
+    'this project, ArrayRecord, antialias off': functools.partial(this_project_records, antialias=False),
     'PyTorch, torchvision': torch_loader_as_it_comes,
     'PyTorch, large pages': torch_loader,
     'tf.data': tf_data,
@@ -256,6 +278,8 @@ def main() -> None:
     huge_pages.enable()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--images', required=True, type=pathlib.Path, help='folder of JPEG files')
+    parser.add_argument('--fit', default='', help='WIDTHxHEIGHT: measured on copies of that size as well')
+    parser.add_argument('--quality', type=int, default=90, help='of those that --fit writes, as Pillow counts')
     parser.add_argument('--cores', type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument('--image_size', type=int, default=224)
     parser.add_argument('--count', type=int, default=1024, help='images a round')
@@ -270,21 +294,35 @@ def main() -> None:
     warnings.filterwarnings('ignore')
     # PyTorch would load it on the way, for GPUs; in one process with TensorFlow it crashes.
     sys.modules['triton'] = None
-    contenders = {}
+    sets = [files]
+    if arguments.fit:
+        sets.append(fitted(files, *(int(side) for side in arguments.fit.split('x')), arguments.quality))
+    parts, rows = [], {}
+    for files in sets:
+        found = measure(contenders(files, arguments), arguments.count, arguments.rounds)
+        kilobytes = sum(file.stat().st_size for file in files) / len(files) / 1000
+        caption = f'{len(files)} files of {kilobytes:.0f} KB, {arguments.image_size} pixels, {arguments.rounds} rounds'
+        print(f'{caption}, {arguments.cores} cores')
+        table, rows[caption] = tabulated(found)
+        parts.append(f'{caption}:\n\n{table.markdown()}')
+    tables.keep(arguments.json, '\n\n'.join(parts), rows)
+
+
+def contenders(files, arguments) -> dict:
+    """What takes part, by name, ready to be run."""
+    ready = {}
     for name, make in CONTENDERS.items():
         if arguments.only and not any(name.startswith(part) for part in arguments.only.split(',')):
             continue
         try:
-            contenders[name] = make(files, arguments.cores, arguments.image_size)
+            ready[name] = make(files, arguments.cores, arguments.image_size)
         except ImportError as error:
             print(f'{name}: left out ({error})')
-    found = measure(contenders, arguments.count, arguments.rounds)
-    report(found, len(files), arguments)
+    return ready
 
 
-def report(found, files: int, arguments) -> None:
-    """Prints the table and writes the JSON file."""
-    print(f'{files} files, {arguments.cores} cores, {arguments.image_size} pixels, {arguments.rounds} rounds')
+def tabulated(found) -> tuple[tables.Table, dict]:
+    """The table, printed, and the numbers in it."""
     table = tables.Table('contestant', 'images/s', 'a core', 'of raw decoding', 'by processor time')
     rows = {}
     reference = found.get('raw decoding')
@@ -298,7 +336,7 @@ def report(found, files: int, arguments) -> None:
             cells[2:] = (f'{ratio:.2f}' for ratio in ratios)
         rows[name] = row
         table.row(name, *cells)
-    tables.keep(arguments.json, table.markdown(), rows)
+    return table, rows
 
 
 if __name__ == '__main__':

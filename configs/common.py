@@ -203,6 +203,9 @@ def _input() -> ConfigDict:
     # With mode=resident, random and random_resized crops are cut on the device, out of central squares stored at this
     # side; 0 for resize_max or image_size / 0.875. Streaming cuts them out of the whole images at full resolution.
     c.resident_size = 0
+    # Whether streamed random crops that shrink are blurred first, as Pillow and torchvision do. Off, they are plainly
+    # bilinear, as tf.image.resize has it by default and big_vision's inception_crop: a tenth less time on the host.
+    c.antialias = True
     c.threads = 0
     c.max_bad_fraction = 0.01
     # Steps to one dispatch of a resident set; 0: 1 on the CPU, where convolutions in loops are slow, else 32.

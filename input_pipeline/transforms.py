@@ -7,6 +7,7 @@ canvas.py put the image into a rectangle, as detectors and segmentation want it.
 """
 
 import dataclasses
+import functools
 import math
 from typing import Protocol
 
@@ -38,6 +39,7 @@ def train(
     scale: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     resize: tuple[int, int] = (256, 256),
+    antialias: bool = True,
 ) -> HostTransform:
     """The host's part of training augmentation.
 
@@ -49,6 +51,7 @@ def train(
       scale: least and greatest share of the area, `random_resized` only.
       ratio: least and greatest width over height, `random_resized` only.
       resize: least and greatest shortest side in pixels, `random` only.
+      antialias: whether random parts that shrink are blurred first; else they are plainly bilinear.
 
     Raises:
       ValueError: for another crop or impossible numbers.
@@ -56,10 +59,10 @@ def train(
     if crop in ('none', 'pad'):
         return CentreCrop(image_size, image_size)
     if crop == 'random':
-        return RandomCrop(image_size, tuple(resize))
+        return RandomCrop(image_size, tuple(resize), antialias)
     if crop != 'random_resized':
         raise ValueError(f"augmentation crop {crop!r} is not one of 'none', 'pad', 'random', 'random_resized'")
-    return RandomResizedCrop(image_size, tuple(scale), tuple(ratio))
+    return RandomResizedCrop(image_size, tuple(scale), tuple(ratio), antialias)
 
 
 def evaluate(image_size: int, resize: int = 0) -> HostTransform:
@@ -106,6 +109,7 @@ class RandomCrop:
 
     image_size: int
     resize: tuple[int, int] = (256, 256)
+    antialias: bool = True
     draws: int = dataclasses.field(default=3, init=False)
 
     def __post_init__(self):
@@ -125,7 +129,8 @@ class RandomCrop:
         return int(y * (height - size + 1)), int(x * (width - size + 1)), size, size
 
     def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> Placement:
-        return _cut(image, lambda height, width: self.window(height, width, draws), self.image_size, out)
+        window = functools.partial(self.window, draws=draws)
+        return _cut(image, window, self.image_size, self.antialias, out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +140,7 @@ class RandomResizedCrop:
     image_size: int
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    antialias: bool = True
     draws: int = dataclasses.field(default=4 * _TRIES, init=False)
 
     def __post_init__(self):
@@ -167,11 +173,12 @@ class RandomResizedCrop:
         return (height - h) // 2, (width - w) // 2, h, w
 
     def __call__(self, image: bytes | np.ndarray, draws: np.ndarray, out: np.ndarray) -> Placement:
-        return _cut(image, lambda height, width: self.window(height, width, draws), self.image_size, out)
+        window = functools.partial(self.window, draws=draws)
+        return _cut(image, window, self.image_size, self.antialias, out)
 
 
-def _cut(image: bytes | np.ndarray, window, size: int, out: np.ndarray) -> Placement:
+def _cut(image: bytes | np.ndarray, window, size: int, antialias: bool, out: np.ndarray) -> Placement:
     """Resizes the part that `window(height, width)` chooses into `out`."""
     part, window, (height, width) = decode_crop(image, window, size)
-    resize_fast(part, out)
+    resize_fast(part, out, antialias)
     return of_window(window, (size, size), height, width)

@@ -35,7 +35,9 @@ def training_transform(config):
     if config.task in ('detection', 'segmentation') and a.crop not in recipe.DRAWN:
         return _canvas(config, training=True)
     sides = (a.resize_min, a.resize_max)
-    return transforms.train(config.image_size, crop=a.crop, scale=(a.min_area, 1.0), resize=sides)
+    return transforms.train(
+        config.image_size, crop=a.crop, scale=(a.min_area, 1.0), resize=sides, antialias=config.input.antialias
+    )
 
 
 def _canvas(config, training: bool = False):

@@ -126,6 +126,23 @@ def test_shrinking_is_antialiased(photo, shrinking):
     assert ours < 4
 
 
+@pytest.mark.parametrize('crop', ['random', 'random_resized'])
+def test_without_antialiasing_a_crop_is_plainly_bilinear(photo, crop):
+    """Against the arithmetic itself: pixel centres at (i + 0.5) s - 0.5, in floating point."""
+    transform = transforms.train(64, crop, antialias=False)
+    draws = uniforms(3, np.array([1]), transform.draws)[0]
+    top, left, height, width = transform.window(*photo.shape[:2], draws)
+    assert height > 1.3 * 64
+    part = photo[top : top + height, left : left + width].astype(float)
+    for axis, length in enumerate((height, width)):
+        at = np.clip((np.arange(64) + 0.5) * length / 64 - 0.5, 0, length - 1)
+        low = np.minimum(at.astype(int), length - 2)
+        share = np.expand_dims(at - low, tuple(k for k in range(3) if k != axis))
+        part = part.take(low, axis) * (1 - share) + part.take(low + 1, axis) * share
+    assert np.abs(_apply(transform, photo, draws) - part).max() < 1.5
+    assert np.abs(_apply(transforms.train(64, crop), photo, draws) - part).max() > 5
+
+
 def test_a_pattern_finer_than_the_output_turns_grey():
     stripes = np.zeros((128, 128, 3), np.uint8)
     stripes[::2] = 255
