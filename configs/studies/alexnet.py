@@ -24,14 +24,14 @@ def get_config(arg: str = ''):
         'without_dropout': {'model': {'dropout': 0.0}},
         'without_augmentation': {'augmentation': plain},
     }
-    section.add(c, 'alexnet', arms, seeds=5 if small else 3, columns='accuracy,loss,fit_loss')
+    section.add(c, 'alexnet', arms, seeds=12 if small else 3, columns='accuracy,loss,fit_accuracy')
     if small:
         # A tenth of the digits, and steps enough to fit them: what is against overfitting needs something to do. At a
         # rate at which the network learns without LRN as well.
         c.study.examples = 400
         c.image_size = a.image_size or 14
         c.augmentation.pad = 1
-        c.model.width = 0.125
+        c.model.width = 0.25
         c.batch_size = 32
         c.steps = 1500
         c.optimizer.learning_rate = 0.01

@@ -21,7 +21,7 @@ def get_config(arg: str = ''):
     c = base.get_config(f'{section.rest(a)},depth=20' if small else section.rest(a))
     rates = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0) if small else (0.0015, 0.0075, 0.045)
     vary = f'optimizer.learning_rate={",".join(map(str, rates))}'
-    section.add(c, 'batch_norm', arms, kind='over', x='optimizer.learning_rate', vary=vary, seeds=5 if small else 3,
+    section.add(c, 'batch_norm', arms, kind='over', x='optimizer.learning_rate', vary=vary, seeds=10 if small else 3,
                 columns='accuracy,train_loss,drift')  # fmt: skip
     if small:
         section.digits(c, a, epochs=4.0)

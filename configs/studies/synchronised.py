@@ -23,7 +23,7 @@ def get_config(arg: str = ''):
         'synchronised': {'devices': DEVICES, 'batch_norm': {'synchronised': True}},
         'one_device': {'devices': 1},
     }
-    section.add(c, 'synchronised', arms, seeds=5 if a.size == 'small' else 3)
+    section.add(c, 'synchronised', arms, seeds=10 if a.size == 'small' else 3)
     if a.size == 'small':
         section.digits(c, a, epochs=1.5, batch_size=DEVICES * EACH)
         c.model.width = 8

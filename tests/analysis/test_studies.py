@@ -4,7 +4,7 @@ import pytest
 
 from cnn.analysis.studies import judge_all
 from cnn.analysis.study_table import Row, Table
-from cnn.analysis.study_verdict import CONTRADICTED, SUPPORTED, UNSUPPORTED
+from cnn.analysis.study_verdict import CONTRADICTED, NOT_JUDGED, SUPPORTED, UNSUPPORTED
 
 # Three seeds' own noise, smaller than what is claimed.
 NOISE = (0.001, -0.002, 0.0005)
@@ -79,6 +79,27 @@ def test_multiplications_saved_are_set_against_time_saved():
     assert found([0.5, 1.02, 0.76])['macs-are-not-time'] == SUPPORTED
     assert found([0.1, 0.21, 0.16])['macs-are-not-time'] == CONTRADICTED
     assert found([0.5, 1.0, 0.7])['separable-loses-little'] == SUPPORTED
+
+
+def test_stacked_convolutions_are_judged_by_what_they_lose_where_they_have_fewer_weights():
+    def found(accuracy, parameters):
+        return verdicts('stacked_3x3', row('stacked_3x3', facts={'parameters': parameters}, accuracy=accuracy),
+                        row('single_5x5', facts={'parameters': 100}, accuracy=0.9, noise=2),
+                        row('wide_5x5', facts={'parameters': 150}, accuracy=0.91, noise=3))  # fmt: skip
+
+    assert found(0.895, 72)['stacked-has-fewer-weights'] == SUPPORTED
+    assert found(0.88, 72)['stacked-has-fewer-weights'] == CONTRADICTED
+    assert found(0.895, 100)['stacked-has-fewer-weights'] == NOT_JUDGED
+    assert found(0.93, 72)['depth-not-parameters'] == SUPPORTED
+
+
+def test_dropout_is_against_the_gap_between_training_and_test_accuracy():
+    def found(fit):
+        return verdicts('alexnet', row('whole', fit_accuracy=fit, accuracy=0.95),
+                        row('without_dropout', fit_accuracy=1.0, accuracy=0.94, noise=2))  # fmt: skip
+
+    assert found(fit=1.0)['dropout-is-against-overfitting'] == SUPPORTED
+    assert found(fit=1.05)['dropout-is-against-overfitting'] == CONTRADICTED
 
 
 def capacity(few, many):

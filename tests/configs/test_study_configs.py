@@ -28,7 +28,7 @@ def table_of(config, seeds=3):
     rng = np.random.default_rng(0)
     rows = [
         Row(arm.name, arm.section, arm.values, {name: rng.random(seeds) for name in METRICS},
-            {'step_seconds': rng.random(4)} if config.study.timing else {}, {'parameters': 1, 'macs': 5 - (k % 3)})
+            {'step_seconds': rng.random(4)} if config.study.timing else {}, {'parameters': 1 + k, 'macs': 5 - (k % 3)})
         for k, arm in enumerate(arms.of(config))
     ]  # fmt: skip
     return Table(tuple(rows), tuple(range(seeds)))
