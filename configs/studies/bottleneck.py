@@ -16,7 +16,7 @@ def get_config(arg: str = ''):
     """See the file's docstring."""
     a = section.parse(arg, 'cifar10')
     small = a.size == 'small'
-    units, width, narrow = (2, 32, 9) if small else (6, 64, 18)
+    units, width, narrow = (1, 64, 18) if small else (6, 64, 18)
     c = resnet.get_config(f'{section.rest(a)},depth={6 * units + 2}')
     c.model.bottleneck = False
     arms = {
@@ -24,9 +24,9 @@ def get_config(arg: str = ''):
         'bottleneck': {'model': {'bottleneck': True, 'depth': 9 * units + 2, 'width': width // 4}},
         'narrow': {'model': {'width': narrow}},
     }
-    section.add(c, 'bottleneck', arms, kind='cost', seeds=5 if small else 3)
+    section.add(c, 'bottleneck', arms, kind='cost', seeds=8 if small else 3)
     c.study.timing = 15
     if small:
-        section.digits(c, a, epochs=4.0)
+        section.digits(c, a, epochs=8.0)
     section.tiny(c, a)
     return c
