@@ -4,7 +4,8 @@
   python main.py --config=configs/alexnet.py:dataset=imagenet2012    the paper's net and recipe, ten-crop evaluation
 
 Arguments: dataset, variant (paper, torchvision), towers (2, 1), image_size, preset=tiny. Expected on ImageNet: 57.1 %
-top-1, one central crop (BVLC's replication, bvlc_alexnet/readme.md).
+top-1 with --config.evaluation.views=center (BVLC's replication by this solver, bvlc_alexnet/readme.md, whose net has
+--config.model.lrn=caffe, biases of 0.1 and no lighting).
 """
 
 from configs import common
@@ -36,6 +37,8 @@ def get_config(arg: str = ''):
         c.augmentation.lighting = 0.1
         c.evaluation.resize = 256
         c.evaluation.views = 'ten_crop'
+        if a.variant == 'paper':
+            common.raw_pixels(c)
     if a.preset == 'tiny':
         common.tiny(c)
     return c

@@ -213,6 +213,14 @@ def _input() -> ConfigDict:
     return c
 
 
+def raw_pixels(c: ConfigDict) -> None:
+    """Pixels of 0 to 255 less their mean, as Caffe's networks with response normalisation read them.
+
+    Their alpha of 1e-4 is felt beside such numbers alone; beside images of deviation one the response is a constant.
+    """
+    c.input.statistics = 'caffe'
+
+
 def detection(c: ConfigDict, *, fit: str, max_boxes: int) -> None:
     """Makes a config one of detection: whole images on a canvas, and the section `detection`.
 

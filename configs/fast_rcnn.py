@@ -2,7 +2,8 @@
 
   python main.py --config=configs/fast_rcnn.py                                a small one on digit_scenes
   python main.py --config=configs/fast_rcnn.py:dataset=voc/2007,from=vgg16.pth        the paper's net L and recipe
-  python main.py --config=configs/fast_rcnn.py:dataset=voc/2007,variant=S,from=alexnet.pth
+  python main.py --config=configs/fast_rcnn.py:dataset=voc/2007,variant=S,from=WORKDIR
+                          WORKDIR is a run of alexnet.py on ImageNet with --config.model.lrn=caffe
 
 The paper's ablations:
   training=classes        no regression of boxes (section 5.1, table 6)

@@ -151,3 +151,5 @@ def _photographs(c, a, name):
     c.augmentation.crop = 'none'
     c.augmentation.flip = True
     common.voc_2007_protocol(c)
+    if c.model.variant in ('S', 'M', 'ZF') and not a.trunk:
+        common.raw_pixels(c)

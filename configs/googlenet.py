@@ -34,6 +34,8 @@ def get_config(arg: str = ''):
         c.schedule.name = 'exponential'
         c.schedule.factor = 0.96
         c.schedule.decay_epochs = 8.0
+        if a.variant == 'paper':
+            common.raw_pixels(c)
     if a.preset == 'tiny':
         common.tiny(c)
     return c

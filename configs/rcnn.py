@@ -1,9 +1,10 @@
 """R-CNN (Girshick, Donahue, Darrell, Malik 2014, arXiv:1311.2524): every proposal, warped, through the whole network.
 
   python main.py --config=configs/rcnn.py                                     a small one on digit_scenes
-  python main.py --config=configs/rcnn.py:dataset=voc/2007,from=alexnet.pth
+  python main.py --config=configs/rcnn.py:dataset=voc/2007,from=WORKDIR
                                                              the paper's net and recipe: 58.5 mAP there, 54.2 without
-                                                             regressions of boxes
+                                                             regressions of boxes; WORKDIR is a run of alexnet.py on
+                                                             ImageNet with --config.model.lrn=caffe
   python main.py --config=configs/rcnn.py:dataset=voc/2007,variant=L,from=vgg16.pth                      66.0 mAP
 
 Arguments: dataset (digit_scenes, voc/2007[+2012], coco, stanford_dogs, voc:PATH, coco:PATH), proposals
@@ -102,3 +103,5 @@ def _photographs(c, a):
     c.augmentation.crop = 'none'
     c.augmentation.flip = True
     common.voc_2007_protocol(c)
+    if c.model.variant == 'S' and not a.trunk:
+        common.raw_pixels(c)

@@ -1,9 +1,11 @@
 """SPPNet (He, Zhang, Ren, Sun 2014, arXiv:1406.4729): one pass over the image, a spatial pyramid of every proposal.
 
   python main.py --config=configs/sppnet.py                                   a small one on digit_scenes
-  python main.py --config=configs/sppnet.py:dataset=voc/2007,from=zf.safetensors
-                                                             the paper's ZF-5, five scales and recipe: 59.2 mAP there
-  python main.py --config=configs/sppnet.py:dataset=voc/2007,from=zf.safetensors,scales=one
+  python main.py --config=configs/sppnet.py:dataset=voc/2007
+                                                             the paper's ZF-5, five scales, the release's solver: 59.2
+                                                             mAP there with ImageNet's weights, for which there is no
+                                                             reader here and no config that trains them
+  python main.py --config=configs/sppnet.py:dataset=voc/2007,scales=one
                                                              the shortest side 688 pixels: 58.0 mAP
   python main.py --config=configs/sppnet.py:dataset=voc/2007,variant=L,from=vgg16.pth                    63.1 mAP
 
@@ -109,4 +111,6 @@ def _photographs(c, a):
     c.linear.ridge = 4000.0
     c.linear.overlap = 0.5
     common.voc_2007_protocol(c)
+    if c.model.variant == 'ZF' and not a.trunk:
+        common.raw_pixels(c)
     _stages(c, a, side=224, epochs=60.0)

@@ -98,7 +98,7 @@ class AlexNet(nn.Module):
     def _lrn(self, name: str, x: jax.Array) -> jax.Array:
         """Over each tower's own maps (a tower cannot see the other's); Caffe's net over all of them."""
         shape = x.shape
-        if self.lrn == 'paper':
+        if self.lrn in ('paper', 'unit'):
             x = x.reshape(*shape[:-1], self.towers, shape[-1] // self.towers)
         return layers.LocalResponseNorm(**LRN[self.lrn], name=name)(x).reshape(shape)
 
@@ -147,7 +147,10 @@ def create(
       towers: 2, or 1 for the net whose every layer reads all maps.
       stem: 'imagenet', or 'small' for images of 28 to 32 pixels: conv1 is 5x5 at stride 1.
       width: factor on every layer's features; 0 is 1, and 1/4 for 'small'.
-      lrn: 'paper' (k = 2, alpha a neighbour, within a tower), 'caffe' (k = 1, alpha a window, over all maps) or 'none'.
+      lrn: 'paper' (k = 2, alpha a neighbour, within a tower), 'caffe' (k = 1, alpha a window, over all maps), 'unit' or
+        'none'; '' is the variant's own, and for 'small' 'unit' in place of 'paper'. The paper's alpha of 1e-4 is for
+        pixels of 0 to 255 less their mean; beside images normalised to a deviation of one it makes the divisor a
+        constant. 'unit' is the paper's for these: alpha times 57 squared, which divides as it would there.
       overlapping: pooling windows of 3 at stride 2 rather than 2 at stride 2.
       dropout: share of fc6's and fc7's outputs dropped in training.
       init: 'paper', 'torch' or 'he'; '' is the variant's own, and 'he' for 'small'.
@@ -158,11 +161,11 @@ def create(
     layers.check_choice('alexnet variant', variant, tuple(VARIANTS))
     layers.check_choice('alexnet stem', stem, ('imagenet', 'small'))
     chosen = VARIANTS[variant]
-    lrn = lrn or chosen['lrn']
-    layers.check_choice('alexnet lrn', lrn, (*LRN, 'none'))
     if towers not in (1, 2):
         raise ValueError(f'alexnet has 1 or 2 towers, not {towers}')
     small = stem == 'small'
+    lrn = lrn or ('unit' if small and chosen['lrn'] == 'paper' else chosen['lrn'])
+    layers.check_choice('alexnet lrn', lrn, (*LRN, 'none'))
     sizes = chosen['sizes'] | ({'conv1': (chosen['sizes']['conv1'][0], *SMALL_CONV1)} if small else {})
     # The paper's deviation of 0.01 suits its wide layers; thin ones would pass on almost nothing.
     init = init or ('he' if small else chosen['init'])
@@ -228,6 +231,8 @@ VARIANTS = {
 SMALL_CONV1 = (5, 1, 2)
 LRN = {
     'paper': {'size': 5, 'alpha': 1e-4, 'beta': 0.75, 'k': 2.0},
+    # ImageNet's pixels deviate by 57 from their mean (0.225 x 255).
+    'unit': {'size': 5, 'alpha': 1e-4 * 57**2, 'beta': 0.75, 'k': 2.0},
     'caffe': {'size': 5, 'alpha': 1e-4, 'beta': 0.75, 'k': 1.0, 'divide_by_size': True},
 }
 INITS = {'paper': _paper_init, 'torch': _torch_init, 'he': _he_init}

@@ -24,7 +24,7 @@ def get_config(arg: str = ''):
         'without_dropout': {'model': {'dropout': 0.0}},
         'without_augmentation': {'augmentation': plain},
     }
-    section.add(c, 'alexnet', arms, seeds=12 if small else 3, columns='accuracy,loss,fit_accuracy')
+    section.add(c, 'alexnet', arms, seeds=20 if small else 3, columns='accuracy,loss,fit_accuracy')
     if small:
         # A tenth of the digits, and steps enough to fit them: what is against overfitting needs something to do. At a
         # rate at which the network learns without LRN as well.
@@ -33,7 +33,7 @@ def get_config(arg: str = ''):
         c.augmentation.pad = 1
         c.model.width = 0.25
         c.batch_size = 32
-        c.steps = 1500
+        c.steps = 1000
         c.optimizer.learning_rate = 0.01
         c.evaluation.every_epochs = c.epochs / 4
         c.checkpoint.every_epochs = c.epochs / 2
