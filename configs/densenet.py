@@ -23,7 +23,8 @@ def get_config(arg: str = ''):
         sizes = {'depth': a.depth or (22 if digits else 100), 'growth_rate': a.growth_rate or (8 if digits else 12),
                  'bottleneck': a.bottleneck, 'stem': 'cifar'}  # fmt: skip
     else:
-        sizes = {'depth': a.depth or 121, 'stem': 'imagenet'}
+        # A rate of 0 is the depth's own; what ImageNet's networks do not have is refused, not passed over.
+        sizes = {'depth': a.depth or 121, 'growth_rate': a.growth_rate, 'bottleneck': a.bottleneck, 'stem': 'imagenet'}
     c = common.base(a, model={'name': 'densenet', **sizes, 'dropout': 0.0, 'remat': False}, small=small)
     c.optimizer.nesterov = True
     c.schedule.name = 'step'

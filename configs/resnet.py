@@ -31,6 +31,9 @@ def get_config(arg: str = ''):
         _digits(c)
     elif small:
         _cifar(c)
+        if depth >= 110:
+            # Section 4.2: 0.01 until it has begun to learn, about 400 steps, or 0.1 does not start.
+            c.schedule.warmup_epochs = 1.0
     else:
         _imagenet(c)
     if a.preset == 'tiny':
@@ -64,4 +67,5 @@ def _imagenet(c):
     # Batch 256, 0.1 divided by ten every 30 of 90 epochs; facebookarchive/fb.resnet.torch, README.
     c.epochs = 90.0
     c.schedule.name = 'step'
+    c.schedule.milestones = (30.0, 60.0)
     c.checkpoint.every_epochs = 1.0

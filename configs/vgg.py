@@ -4,7 +4,7 @@
   python main.py --config=configs/vgg.py:dataset=imagenet2012,variant=16     the paper's recipe, dense evaluation
 
 Arguments: dataset, variant (11, 13, 16, 19, C), batch_norm, image_size, preset=tiny. Expected on ImageNet: 71.6 % top-1
-for 16, one central crop (torchvision's weights).
+for 16 with --config.evaluation.views=center (torchvision's weights).
 """
 
 from configs import common

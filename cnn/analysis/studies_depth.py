@@ -83,11 +83,11 @@ BLOCK_ORDERS = (
     ),
     Claim(
         'full-preactivation-is-better',
-        'Full pre-activation tests better than the original order, and trains better',
-        '완전 사전 활성화는 원래 순서보다 시험 정확도가 높고 훈련 손실이 낮다',
+        'Full pre-activation tests better than the original order',
+        '완전 사전 활성화는 원래 순서보다 시험 정확도가 높다',
+        # Not that it trains better: at 110 layers its training loss ends slightly higher (section 4.2).
         f'{_ORDERS}: 6.37 against 6.61 % error',
-        lambda table: [contrast('accuracy', full_preact=1, original=-1),
-                       contrast('train_loss', original=1, full_preact=-1)],
+        lambda table: [contrast('accuracy', full_preact=1, original=-1)],
     ),
 )  # fmt: skip
 

@@ -89,7 +89,8 @@ def from_arrays(
     if not strict and not problems['mismatched']:
         fresh |= missing
     elif any(problems.values()):
-        raise MismatchedWeightsError(_listing(source, model, style, problems))
+        hint = '' if replace_head or not problems['mismatched'] else ' (replace_head=True keeps a new classifier)'
+        raise MismatchedWeightsError(_listing(source, model, style, problems) + hint)
     if any(problems.values()):
         _log.warning('%s', _listing(source, model, style, problems))
     if fresh:
@@ -191,5 +192,4 @@ def _listing(name: str, model: nn.Module, style: str, problems: Mapping[str, lis
         if keys:
             more = f' ... and {len(keys) - LISTED} more' if len(keys) > LISTED else ''
             parts.append(f'{len(keys)} {kind}: {", ".join(keys[:LISTED])}{more}')
-    hint = '' if not problems['mismatched'] else ' (replace_head=True keeps a new classifier)'
-    return f'{name} does not fit {type(model).__name__} by its {style} names; {"; ".join(parts)}{hint}'
+    return f'{name} does not fit {type(model).__name__} by its {style} names; {"; ".join(parts)}'

@@ -22,8 +22,5 @@ def get_config(arg: str = ''):
     if a.size == 'small':
         section.digits(c, a, epochs=4.0)
         c.model.width = 8
-    else:
-        # Section 4.1: a rate of 0.01 until it learns, then 0.1.
-        c.schedule.warmup_epochs = 1.0
     section.tiny(c, a)
     return c
