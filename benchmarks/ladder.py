@@ -28,8 +28,8 @@ from benchmarks import tables
 
 ROOT = tables.ROOT
 # By config: the name; mAP on VOC 2007's test images and milliseconds for an image, as published for VGG-16 trained on
-# VOC 2007 (Girshick 2015, tables 1 and 4, times on a K40 without the proposals' 2 s; Ren et al. 2015, tables 3 and 5;
-# Redmon et al. 2016, table 1, trained on 2007 and 2012).
+# VOC 2007 (Girshick 2015, tables 1 and 4, times on a K40 without the proposals' 2 s; Ren et al. 2015, tables 3 and 5,
+# with proposals), and for YOLO's own network trained on 2007 and 2012 (Redmon et al. 2016, table 1).
 RUNGS = {
     'rcnn': ('R-CNN', 66.0, 47000),
     'sppnet': ('SPPNet', 63.1, 2300),

@@ -59,6 +59,7 @@ def _imported(config, task: Task, module: Any) -> tuple[dict[str, Any], int]:
         raise UserError(f'config.init_from={config.init_from}: no such file or workdir')
     fresh = _fresh(config, task)
     if path.is_dir():
+        _warn_of_other_pixels(config, path)
         return from_workdir(path, module, fresh, config.replace_head)
     return weights.load(path, module, template=fresh, replace_head=config.replace_head), 0
 
@@ -82,6 +83,15 @@ def warn_of_contamination(config, class_names: Sequence[str]) -> None:
 @functools.cache
 def _print_once(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
+
+
+def _warn_of_other_pixels(config, workdir: pathlib.Path) -> None:
+    """Prints, once a process, that a run read pixels of 0 to 255 and this one normalised ones, or the reverse."""
+    record = workdir / 'config.json'
+    theirs = json.loads(record.read_text()).get('input', {}).get('statistics') if record.is_file() else None
+    ours = config.input.statistics
+    if theirs and (theirs == 'caffe') != (ours == 'caffe'):
+        _print_once(f'warning: {workdir} was trained with config.input.statistics={theirs}, this run has {ours}')
 
 
 def _may_know_imagenet(path: pathlib.Path, depth: int = 8) -> bool:

@@ -66,6 +66,38 @@ def test_voc_2007_is_learnt_from_trainval_and_scored_on_test(name, dataset):
     assert config_of(name, 'dataset=coco').input.train_split == 'train'
 
 
+def test_recipes_of_imagenet_are_those_of_their_sources():
+    # fb.resnet.torch and torchvision's references: 90 epochs, a tenth every 30.
+    resnet = config_of('resnet', 'dataset=imagenet2012')
+    assert (resnet.epochs, resnet.schedule.milestones, resnet.schedule.factor) == (90, (30, 60), 0.1)
+    # He et al. 2015, section 4.2: the deepest begins at 0.01.
+    assert config_of('resnet', 'dataset=cifar10,depth=110').schedule.warmup_epochs == 1
+    assert config_of('resnet', 'dataset=cifar10,depth=56').schedule.warmup_epochs == 0
+    # DenseNet's arguments reach the network.
+    model = config_of('densenet', 'dataset=imagenet2012,growth_rate=12,bottleneck=false').model
+    assert (model.growth_rate, model.bottleneck) == (12, False)
+    # Of 450,000 steps of 256 a drop every 100,000 (bvlc_alexnet/solver.prototxt): every 20 of 90 epochs.
+    assert config_of('alexnet', 'dataset=imagenet2012').schedule.milestones == (20, 40, 60, 80)
+
+
+def test_yolos_weights_shrink_by_what_darknets_do():
+    # darknet: w -= rate (g / 2 + decay w); here the rate is halved, and w -= rate / 2 (g + decay' w).
+    optimizer = config_of('yolo', 'dataset=voc/2007').optimizer
+    assert optimizer.learning_rate * optimizer.weight_decay == pytest.approx(0.01 * 5e-4)
+    assert not optimizer.decay_vectors
+
+
+@pytest.mark.parametrize(('name', 'arg', 'expected'), [
+    ('alexnet', 'dataset=imagenet2012', 'caffe'), ('alexnet', 'dataset=imagenet2012,variant=torchvision', 'dataset'),
+    ('alexnet', '', 'dataset'), ('googlenet', 'dataset=imagenet2012', 'caffe'),
+    ('rcnn', 'dataset=voc/2007', 'caffe'), ('rcnn', 'dataset=voc/2007,variant=L', 'dataset'),
+    ('sppnet', 'dataset=voc/2007', 'caffe'), ('fast_rcnn', 'dataset=voc/2007,variant=M', 'caffe'),
+    ('fast_rcnn', 'dataset=voc/2007', 'dataset'), ('faster_rcnn', 'dataset=voc/2007,variant=ZF', 'caffe'),
+])  # fmt: skip
+def test_networks_with_response_normalisation_read_the_pixels_its_alpha_is_for(name, arg, expected):
+    assert config_of(name, arg).input.statistics == expected
+
+
 @pytest.mark.parametrize('name', NAMES)
 def test_fields_of_the_contract_are_there_and_can_be_overridden(name):
     config = config_of(name)

@@ -70,3 +70,16 @@ def test_runs_that_name_each_other_end(warned, tmp_path):
     run_at(one, init_from=str(two))
     run_at(two, init_from=str(one))
     assert 'come from ImageNet' in warned('stanford_dogs', one)
+
+
+@pytest.mark.parametrize(('theirs', 'ours', 'differ'), [
+    ('caffe', 'dataset', True), ('imagenet', 'caffe', True), ('caffe', 'caffe', False), ('dataset', 'imagenet', False),
+])  # fmt: skip
+def test_weights_of_a_run_that_read_other_pixels_are_warned_of(tmp_path, capsys, theirs, ours, differ):
+    initialise._print_once.cache_clear()
+    workdir = run_at(tmp_path / 'run', input={'statistics': theirs})
+    initialise._warn_of_other_pixels(ConfigDict({'input': {'statistics': ours}}), workdir)
+    message = capsys.readouterr().err
+    assert message == (
+        f'warning: {workdir} was trained with config.input.statistics={theirs}, this run has {ours}\n' if differ else ''
+    )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cnn import models
-from cnn.models import alexnet_towers
+from cnn.models import alexnet, alexnet_towers
+from cnn.ops.lrn import local_response_norm
 from tests.models.networks import shapes
 from tests.ops import loops
 
@@ -110,7 +111,19 @@ def test_the_papers_biases_start_at_one_where_it_says_so():
     assert float(params['fc6']['kernel'].std()) == pytest.approx(0.01, rel=0.05)
 
 
-@pytest.mark.parametrize(('lrn', 'k', 'alpha'), [('paper', 2, 1e-4), ('caffe', 1, 2e-5)])
+def test_unit_lrn_divides_images_of_deviation_one_as_the_papers_divides_raw_ones():
+    kinds = {kind: alexnet.LRN[kind] for kind in ('paper', 'unit')}
+    x = 57 * np.random.default_rng(0).normal(size=(2, 3, 3, 16)).astype(np.float32)
+    raw, unit = (local_response_norm(jnp.asarray(x / s), **kinds[kind]) for s, kind in ((1, 'paper'), (57, 'unit')))
+    np.testing.assert_allclose(57 * unit, raw, rtol=1e-5)
+    # Each by itself: there it does something, and the paper's alpha beside small numbers does nothing.
+    assert np.std(np.asarray(raw) / x) > 0.01
+    assert np.std(np.asarray(local_response_norm(jnp.asarray(x / 57), **kinds['paper'])) / x * 57) < 1e-4
+    assert models.create('alexnet', num_classes=10, stem='small').lrn == 'unit'
+    assert models.create('alexnet', num_classes=10).lrn == 'paper'
+
+
+@pytest.mark.parametrize(('lrn', 'k', 'alpha'), [('paper', 2, 1e-4), ('unit', 2, 0.3249), ('caffe', 1, 2e-5)])
 def test_lrn_stays_in_the_tower_in_the_paper_and_crosses_in_caffe(grouped, lrn, k, alpha):
     _, variables, images = grouped
     module = models.create('alexnet', **SIZES | {'lrn': lrn})
@@ -119,7 +132,7 @@ def test_lrn_stays_in_the_tower_in_the_paper_and_crosses_in_caffe(grouped, lrn, 
     endpoints = endpoints(variables)
     conv1 = np.asarray(endpoints['conv1'], np.float64)
     channels = conv1.shape[-1]
-    groups = np.arange(channels) * 2 // channels if lrn == 'paper' else np.zeros(channels)
+    groups = np.arange(channels) * 2 // channels if lrn != 'caffe' else np.zeros(channels)
     near = (abs(np.subtract.outer(np.arange(channels), np.arange(channels))) <= 2) & (groups[:, None] == groups)
     normalised = conv1 / (k + alpha * (conv1**2 @ near)) ** 0.75
     expected = loops.max_pool(normalised, 3, 2, ceil_mode=True)
