@@ -118,6 +118,8 @@ def _has_folders(path: pathlib.Path) -> bool:
 def _scan(name: str, root: pathlib.Path, folder: pathlib.Path, class_names=None):
     """Sorted ids relative to `root`, labels int32 and class names of the images under `folder`/class/."""
     found = sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith('.'))
+    for class_name in found:
+        _check_name(str(folder), class_name)
     class_names = found if class_names is None else class_names
     if not found:
         raise ValueError(f'{name}: no class folders in {folder}; expected {folder}/CLASS/image.jpg')
@@ -143,10 +145,20 @@ def files_below(folder: str, prefix: str = '') -> Iterator[str]:
         for entry in entries:
             if entry.name.startswith('.'):
                 continue
+            if not entry.name.isascii():
+                _check_name(folder, entry.name)
             if entry.is_dir():
                 yield from files_below(entry.path, f'{prefix}{entry.name}/')
             elif entry.name.lower().endswith(EXTENSIONS):
                 yield prefix + entry.name
+
+
+def _check_name(folder: str, name: str) -> None:
+    """Refuses a name in another encoding than UTF-8, which old archives bring and no record could hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f'{folder}: the name {os.fsencode(name)!r} is not UTF-8; rename it') from None
 
 
 def divide(source: Source, split: str, labels: np.ndarray | None = None) -> Source:

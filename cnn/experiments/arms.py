@@ -56,6 +56,8 @@ def of(config) -> list[Arm]:
 
 
 def _arm(config, name: str, section: str, values: dict[str, Any]) -> Arm:
+    for path in values:
+        grid.check_comparable(config, path)
     trained = grid.applied(config, values)
     examples = trained.study.examples
     if examples < 0:

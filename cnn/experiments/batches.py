@@ -82,7 +82,8 @@ def plain_batches(config, source):
 def whole_set(config, source):
     """Evaluation batches of all of a source, not of this process's share alone; iterate it as often as needed."""
     transform, size = evaluation_transform(config), config.evaluation.batch_size or config.batch_size
-    options = {'batch_size': size, 'host_transform': transform, 'targets': tasks.targets(config)}
+    options = {'batch_size': size, 'host_transform': transform, 'targets': tasks.targets(config),
+               'threads': config.input.threads, 'max_bad_fraction': config.input.max_bad_fraction}  # fmt: skip
     return input_pipeline.evaluation_batches(with_proposals(config, source), **options)
 
 
@@ -140,7 +141,7 @@ def scored_info(config, workdir: pathlib.Path, source) -> Any:
     """
     if config.task != 'forecasting' and config.input.statistics != 'computed':
         return source.info
-    if not (workdir / sources.DATASET_FILE).is_file():
+    if sources.recorded(config, workdir) is None:
         return measured(config, sources.train_source(config), None)
     found = sources.info(config, workdir)
     if config.task == 'forecasting' and found.class_names != source.info.class_names:

@@ -15,7 +15,7 @@ import numpy as np
 from cnn.analysis import fold_statistics
 from cnn.analysis.fold_interval import BY_TIME
 from cnn.analysis.ledger import Ledger
-from cnn.experiments import build, fold_report, grid, group, series_validation, stages, train
+from cnn.experiments import build, fold_report, grid, group, series_validation, sources, stages
 from cnn.experiments.errors import UserError
 from cnn.metrics.base import LESS_IS_BETTER
 from cnn.plots import validation_curve
@@ -43,10 +43,13 @@ class CrossValidation:
         self.started = time.perf_counter()
         self.source = build.source(config, config.input.train_split)
         self.ids = [self.source.example_id(i) for i in range(len(self.source))]
-        self.settings = grid.settings_of(config, config.folds.grid)
+        self.settings = grid.compared(config, config.folds.grid)
         self.groups = config.folds.groups
         if config.folds.inner and len(self.settings) < 2:
             raise UserError('config.folds.inner chooses between settings; give config.folds.grid two or more')
+        stages.check_varied(config, {path for values in self.settings for path in values})
+        if config.folds.final:
+            self._check_final()
         self.metric = config.checkpoint.best_metric
         self.ledger = Ledger(self.ids)
 
@@ -71,6 +74,16 @@ class CrossValidation:
         )
         tested = [(fold, self._name(fold, chosen[fold.name], k)) for fold in folds for k in range(c.seeds)]
         return report.write(document, metrics, [(f, outcomes[name]) for f, name in tested], outcomes, self.ledger)
+
+    def _check_final(self) -> None:
+        """Refuses a final test on examples that the final model would be fitted on, before anything is trained."""
+        split = build.evaluation_split(self.config)
+        if both := sources.shared(self.source, build.source(self.config, split)):
+            raise UserError(
+                f'config.folds.final=True: {len(both)} examples of the split {split!r} are in '
+                f'config.input.train_split={self.config.input.train_split!r} too ({both[0]}); '
+                'set config.evaluation.split to others'
+            )
 
     def _has_labels(self) -> bool:
         return 'labels' in self.source.info.provides
@@ -251,10 +264,10 @@ class CrossValidation:
         config = grid.applied(self.config, values)
         config.evaluation.every_epochs = max(config.epochs, config.evaluation.every_epochs)
         split = build.evaluation_split(config)
-        result = train.run(config, self.workdir / 'final')
+        result = stages.run(config, self.workdir / 'final')
         if not result:
             raise group.Stopped
         test = build.source(config, split)
         self.ledger.record('final', 'fit', self.ids)
-        self.ledger.record('final', 'test', [f'{split}: {test.example_id(i)}' for i in range(len(test))])
+        self.ledger.record('final', 'test', [test.example_id(i) for i in range(len(test))])
         return {'settings': values, 'split': split, 'metrics': result['metrics']}

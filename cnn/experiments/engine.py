@@ -8,10 +8,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from cnn.experiments import build, initialise, recipe, settings
 from cnn.experiments.errors import UserError
 from cnn.experiments.scoring import Scorer
+from cnn.models import layers
 from cnn.training import loop, optimizer, step
 
 # Settings that members of one group may differ in, by their path in the config.
@@ -115,10 +117,13 @@ class Engine:
         return {stage.size: self._compile_stage(recipe.at_stage(self.config, stage)) for stage in self._stages}
 
     def _compile_stage(self, c):
+        kept = flatten_dict(self._frozen[1].get('batch_stats', {}))
+        norms = {path[:-1] for path, frozen in kept.items() if frozen}
+
         def one(state, resident, batch, key, given):
             peak = given.get('optimizer.learning_rate', 1.0)
             transform = optimizer.create(c.optimizer, lambda at: peak * self._unit(at), given)
-            return step.train_step(
+            train_step = step.train_step(
                 build.task(c, self.info, self.devices, given),
                 transform,
                 frozen=self._frozen[0],
@@ -127,7 +132,9 @@ class Engine:
                 accumulate=c.optimizer.accumulate_steps,
                 ema_decay=c.optimizer.ema_decay,
                 unroll=jax.default_backend() == 'cpu',
-            )(state, resident, batch, key)
+            )
+            with layers.still(norms):
+                return train_step(state, resident, batch, key)
 
         return compiled_step(one, self.devices, self.per_dispatch)
 

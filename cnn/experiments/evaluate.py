@@ -4,6 +4,8 @@ import pathlib
 import time
 from typing import Any
 
+import numpy as np
+
 from cnn.experiments import build, detectors, initialise, recipe, report
 from cnn.experiments.scoring import Scorer
 from cnn.training import statistics
@@ -21,7 +23,7 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     variables, steps = initialise.trained(config, workdir, task, module)
     if config.evaluation.recompute_statistics:
         train_source = build.source(config, config.input.train_split)
-        variables = exact_statistics(config, train_source, train_source.info, variables)
+        variables = exact_statistics(config, train_source, info, variables)
     if config.task == 'detection':
         own, variables = detectors.truncated(config, variables)
         task = build.task(own, info, replicas)
@@ -46,5 +48,8 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
 def exact_statistics(config, train_source, info, variables: dict[str, Any]) -> dict[str, Any]:
     """`variables` with normalisation statistics computed over the whole training set (training/statistics.py)."""
     plain = recipe.without_augmentation(config)
+    plain.evaluation.views = 'center'
     task = build.task(plain, info, None)
-    return statistics.recompute(task, variables, build.plain_batches(plain, train_source))
+    # Mixed, as in training: a batch of one class, as many sources are sorted, has other statistics than the whole.
+    mixed = train_source.select(np.random.default_rng(config.seed).permutation(len(train_source)))
+    return statistics.recompute(task, variables, build.plain_batches(plain, mixed))

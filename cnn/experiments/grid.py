@@ -6,6 +6,17 @@ from typing import Any
 from cnn.experiments.errors import UserError, nearest
 from cnn.experiments.settings import field
 
+# What decides what the source holds, which all that are compared share: it is opened once.
+OF_THE_SOURCE = ('dataset', 'data_dir', 'manual_dir', 'input.train_split', 'augmentation.box_crop',
+                 'augmentation.box_margin', 'series')  # fmt: skip
+
+
+def check_comparable(config, path: str) -> None:
+    """Raises a UserError where settings that differ in this field could not be compared in one run."""
+    past = config.task == 'forecasting' and path == 'image_size'
+    if past or any(path == name or path.startswith(f'{name}.') for name in OF_THE_SOURCE):
+        raise UserError(f'config.{path} decides what is read, which all that are compared in one run share')
+
 
 def settings_of(config, text: str) -> list[dict[str, Any]]:
     """Every combination of the values, fields by path, in the order of the text; `[{}]` for none.
@@ -21,6 +32,18 @@ def settings_of(config, text: str) -> list[dict[str, Any]]:
             raise UserError(f'the grid names {path} twice')
         axes[path] = [_typed(config, path, value.strip()) for value in values.split(',')]
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def compared(config, text: str) -> list[dict[str, Any]]:
+    """`settings_of`, for settings that are tried on one source.
+
+    Raises:
+      UserError: as it, and for a field that they must share.
+    """
+    found = settings_of(config, text)
+    for path in found[0]:
+        check_comparable(config, path)
+    return found
 
 
 def _typed(config, path: str, text: str) -> Any:

@@ -20,7 +20,7 @@ from cnn.experiments.settings import field
 SAMPLERS = ('tpe', 'random', 'grid')
 PRUNERS = ('none', 'median', 'hyperband', 'wilcoxon')
 # What trials must share to be compared, or what belongs to the run as a whole.
-FIXED = ('dataset', 'data_dir', 'manual_dir', 'input.train_split', 'evaluation.split', 'checkpoint', 'folds', 'sweep')
+FIXED = (*grid.OF_THE_SOURCE, 'evaluation.split', 'checkpoint', 'folds', 'sweep')
 
 
 class SearchSpace:
@@ -62,6 +62,7 @@ class SearchSpace:
             raise UserError(f'{self._where}: search_space names {path!r}, which the config lacks; {known}') from None
         if any(path == name or path.startswith(f'{name}.') for name in FIXED):
             raise UserError(f'{self._where}: search_space varies {path}, which all trials must share')
+        grid.check_comparable(self._config, path)
         value = value.item() if isinstance(value, np.generic) else value
         if isinstance(now, tuple) and isinstance(value, list | tuple):
             return tuple(value)

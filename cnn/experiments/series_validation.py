@@ -49,7 +49,7 @@ class SeriesValidation:
             if config.folds[name] != usual:
                 raise UserError(f'config.folds.{name} is not for series: leave it at {usual!r}')
         self.source = build.source(config, 'all')
-        self.settings = grid.settings_of(config, config.folds.grid)
+        self.settings = grid.compared(config, config.folds.grid)
         kinds = series_folds.schemes(config)
         self.divisions = {kind: series_folds.divisions(config, self.source, kind) for kind in kinds}
         self.ledger = Ledger(self.source.panel.ids())

@@ -23,18 +23,33 @@ def source(config, split: str):
     return box_crop.CroppedToBoxes(whole, a.box_margin) if a.get('box_crop') else whole
 
 
+def shared(one, other) -> list[str]:
+    """Names of the examples that two sources of one data set have in common, in the order of the second."""
+    names = {one.example_id(i) for i in range(len(one))}
+    return [name for i in range(len(other)) if (name := other.example_id(i)) in names]
+
+
 def train_source(config):
     """The training split."""
     return source(config, config.input.train_split)
 
 
 def info(config, workdir: pathlib.Path) -> datasets.DatasetInfo:
-    """What the network's outputs mean: as the workdir's run recorded it, else from the data set itself."""
-    record = workdir / DATASET_FILE
-    if record.is_file():
+    """What the network's outputs mean: as the workdir's run recorded it, else from the data set itself.
+
+    A workdir without a record takes that of the run in `config.init_from`: its network reads what it was trained on.
+    """
+    record = recorded(config, workdir)
+    if record is not None:
         fields = json.loads(record.read_text())
         return datasets.DatasetInfo(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
     return source(config, config.input.train_split).info
+
+
+def recorded(config, workdir: pathlib.Path) -> pathlib.Path | None:
+    """The record of the data set that the variables were trained on; None where no run left one."""
+    found = (folder / DATASET_FILE for folder in (workdir, pathlib.Path(config.init_from or workdir)))
+    return next((file for file in found if file.is_file()), None)
 
 
 def evaluation_split(config) -> str:

@@ -16,7 +16,7 @@ import dataclasses
 import json
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -48,7 +48,7 @@ def run(config, workdir: pathlib.Path, flags=None) -> dict[str, Any]:
         if stage.name and (result := finished(stage, own)):
             continue
         if stage.name:
-            print(f'stage {stage.name} in {own}')
+            print(f'stage {stage.name} in {own}: {_own(config, stage.name)}')
         result = fit.run(stage.config, own, stage.fit) if stage.fit else train.run(stage.config, own, flags)
         if not result:
             break
@@ -169,6 +169,14 @@ def check(config) -> None:
         settings.check(stage.config)
 
 
+def check_varied(config, paths: Iterable[str]) -> None:
+    """Raises a UserError for a field that every stage sets itself: to vary it would do nothing."""
+    order = names(config)
+    for path in sorted(paths):
+        if order and all(path in grid.paths(config.stages[name]) for name in order):
+            raise UserError(f'every stage sets {path} itself; vary stages.{order[-1]}.{path}')
+
+
 def finished(stage: Stage, workdir: pathlib.Path) -> dict[str, Any]:
     """The result of a stage that has come to its end with the same settings; {} where it has not."""
     result = _record(workdir, 'result.json')
@@ -181,6 +189,12 @@ def _record(workdir: pathlib.Path, file: str) -> dict[str, Any]:
         return json.loads((workdir / file).read_text())
     except (OSError, ValueError):
         return {}
+
+
+def _own(config, name: str) -> str:
+    """What a stage sets, whatever the command line says of these fields."""
+    section = config.stages[name]
+    return ', '.join(f'{path}={settings.field(section, path)}' for path in grid.paths(section)) or 'as the run'
 
 
 def _value(config, name: str, path: str, section, before: list[str], place) -> Any:

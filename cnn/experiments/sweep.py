@@ -16,7 +16,7 @@ import jax
 import optuna
 from ml_collections import config_flags
 
-from cnn.experiments import build, grid, group, search_space, settings, storage, sweep_folds, train
+from cnn.experiments import build, grid, group, search_space, settings, stages, storage, sweep_folds, train
 from cnn.experiments.errors import RunFailed, UserError, nearest
 from cnn.experiments.sweep_batch import Batch
 from cnn.experiments.sweep_report import SweepReport, names
@@ -54,7 +54,9 @@ class Sweep:
         self._check()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space = search_space.SearchSpace(function, config, where, c.points if c.sampler == 'grid' else 0)
-        settings.check(grid.applied(config, self.space.probe()))
+        probe = self.space.probe()
+        stages.check_varied(config, probe)
+        settings.check(grid.applied(config, probe))
         self.total = trials or (10**9 if c.sampler == 'grid' else 20)
         # On the CPU convolutions gain nothing side by side; forecasters are matrix products and do (build.py).
         alone = jax.default_backend() == 'cpu' and config.task != 'forecasting'

@@ -7,7 +7,7 @@ papers and in PyTorch (an integer pads both sides), and every module takes a com
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -265,6 +265,21 @@ class BatchNorm(nn.Module):
                 running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
                 running_var.value = self.momentum * running_var.value + (1 - self.momentum) * stored
         return norm.normalize(x.astype(self.dtype), mean, var, scale, bias, self.epsilon)
+
+
+def still(paths: Collection[tuple[str, ...]]):
+    """A context in which the batch norms at these paths normalise by their running statistics in training too.
+
+    For frozen layers: normalised by the batch, they would train what follows on other numbers than evaluation gives it.
+    """
+
+    def call(function, args, kwargs, context):
+        module = context.module
+        if isinstance(module, BatchNorm) and context.method_name == '__call__' and tuple(module.path) in paths:
+            return function(args[0], train=False)
+        return function(*args, **kwargs)
+
+    return nn.intercept_methods(call)
 
 
 class GroupNorm(nn.Module):

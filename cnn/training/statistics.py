@@ -41,8 +41,13 @@ def recompute(task: Task, variables: dict[str, Any], batches: Iterable[Batch]) -
             return task.loss(given, batch, jax.random.key(0)).model_state['batch_stats']
 
         zero, one = updated(0.0), updated(1.0)
-        # One m for the whole leaf: the median is free of the rounding that large statistics bring.
-        return jax.tree.map(lambda z, o: z / (1.0 - jnp.median(o - z)), zero, one)
+        def own(old, z, o):
+            # One m for the whole leaf: the median is free of the rounding that large statistics bring. What does not
+            # move (a frozen norm, one that the loss does not run) stays.
+            moved = 1.0 - jnp.median(o - z)
+            return jnp.where(moved > 1e-6, z / jnp.maximum(moved, 1e-6), old)
+
+        return jax.tree.map(own, state['batch_stats'], zero, one)
 
     means, squares, count = None, None, 0.0
     for batch in batches:

@@ -171,3 +171,17 @@ def test_a_grid_is_every_combination_in_the_types_of_the_config():
         {'optimizer.learning_rate': 0.1, 'epochs': 3.0, 'augmentation.flip': True},
     ]
     assert grid.settings_of(config(), '') == [{}]
+
+
+def test_a_final_test_on_examples_that_are_trained_on_is_refused_before_anything_is_trained(tmp_path):
+    c = config(final=True)
+    c.input.train_split, c.evaluation.split = 'test[:60]', 'test[:40]'
+    with pytest.raises(UserError, match=r"40 examples of the split 'test\[:40\]' are in config.input.train_split="):
+        cross_validate.run(c, tmp_path)
+    assert not (tmp_path / 'members').exists()
+
+
+@pytest.mark.parametrize('text', ['augmentation.box_crop=true,false', 'input.train_split=train,test'])
+def test_settings_that_act_on_the_source_are_not_compared(text):
+    with pytest.raises(UserError, match='decides what is read, which all that are compared in one run share'):
+        grid.compared(config(), text)

@@ -10,7 +10,7 @@ from absl import flags
 from PIL import Image
 
 import main
-from cnn.experiments import cli, train
+from cnn.experiments import build, cli, evaluate, train
 from configs import resnet
 from tests.experiments import runs
 
@@ -115,6 +115,29 @@ def test_recomputed_statistics_score_from_the_training_set(trained, monkeypatch)
     assert running['steps'] == recomputed['steps'] > 0
     # After three steps running statistics are still near their start: the exact ones must fit far better.
     assert recomputed['metrics']['loss'] != running['metrics']['loss']
+
+
+def test_frozen_norms_train_the_network_that_is_scored(trained, tmp_path, monkeypatch):
+    data, here = ('--config.input.train_split=train[:64]', '--config.evaluation.split=train[:64]'), tmp_path / 'run'
+    still = ('--config.optimizer.freeze=^(conv|norm|stage)', '--config.optimizer.learning_rate=1e-9',
+             '--config.loss.label_smoothing=0.0', '--config.augmentation.crop=none', '--config.batch_size=64',
+             '--config.steps=1', '--config.log_every_steps=1', f'--config.init_from={trained}')  # fmt: skip
+    assert call(monkeypatch, *OPTIONS, *data, *still, f'--workdir={here}') == 0
+    (trains,) = [row['loss'] for row in runs.records(here) if row['split'] == 'train']
+    assert json.loads((here / 'result.json').read_text())['metrics']['loss'] == pytest.approx(trains, rel=1e-4)
+
+
+def test_a_workdir_without_a_record_reads_what_the_run_it_takes_variables_from_measured(tmp_path):
+    c = resnet.get_config('preset=tiny')
+    c.devices, c.model.width, c.input.statistics = 1, 2, 'computed'
+    c.input.train_split, c.evaluation.split = 'train[:48]', 'test[:30]'
+    scored = train.run(c, tmp_path / 'first')['metrics']
+    c.init_from, c.input.train_split = str(tmp_path / 'first'), 'train[100:148]'
+    assert evaluate.run(c, tmp_path / 'second')['metrics']['loss'] == pytest.approx(scored['loss'], rel=1e-6)
+    assert build.info(c, tmp_path / 'second').mean == build.info(c, tmp_path / 'first').mean
+    # What is recomputed is recomputed of images normalised so.
+    c.evaluation.recompute_statistics = True
+    assert evaluate.run(c, tmp_path / 'second')['metrics']['loss'] > 0
 
 
 def test_summarize_writes_the_contract_and_needs_no_data(tmp_path, monkeypatch, capsys):

@@ -89,6 +89,7 @@ def test_folds_go_through_the_stages(config, tmp_path, solving):
     config.stages.order = 'coarse,solved'
     config.folds.count = 2
     config.folds.layout = 'sequential'
+    config.folds.final = True
     cross_validate.run(config, tmp_path)
     document = json.loads((tmp_path / 'folds.json').read_text())
     assert len(document['folds']) == 2
@@ -98,6 +99,9 @@ def test_folds_go_through_the_stages(config, tmp_path, solving):
         tested = np.load(fold / 'predictions.npz')['index']
         # Places in the whole split, as the coarse stage had them.
         np.testing.assert_array_equal(np.sort(tested), np.sort(np.load(coarse / 'predictions.npz')['index']))
+    # And so does the last model, of all examples.
+    begun = json.loads((tmp_path / 'final' / 'config.json').read_text())['init_from']
+    assert begun == str(tmp_path / 'final' / 'stages' / 'coarse')
 
 
 def test_members_that_begin_with_their_own_variables_share_a_program(config, tmp_path):
@@ -107,6 +111,13 @@ def test_members_that_begin_with_their_own_variables_share_a_program(config, tmp
     assert (stack / 'checkpoints').is_dir()
     begun = {json.loads(p.read_text())['init_from'] for p in (tmp_path / 'members').glob('*/config.json')}
     assert len(begun) == 2
+
+
+def test_what_every_stage_sets_cannot_be_varied(config):
+    config.stages.coarse.epochs, config.stages.fine.epochs = 0.5, 1.0
+    stages.check_varied(config, ['batch_size'])
+    with pytest.raises(UserError, match=r'every stage sets epochs itself; vary stages\.fine\.epochs'):
+        stages.check_varied(config, ['batch_size', 'epochs'])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Names to sources: the embedded digits, folders, arrays, and every mistake that a person makes with them."""
 
 import gzip
+import os
 import pathlib
 
 import numpy as np
@@ -158,6 +159,14 @@ def test_mistakes_are_one_line_that_names_the_fix(name, split, message):
     with pytest.raises(ValueError, match=message) as caught:
         input_pipeline.load(name, split)
     assert '\n' not in str(caught.value)
+
+
+def test_a_name_that_is_not_utf_8_is_named(tmp_path):
+    (tmp_path / 'a').mkdir()
+    with open(os.fsencode(tmp_path / 'a') + b'/caf\xe9.png', 'wb'):
+        pass
+    with pytest.raises(ValueError, match=r"the name b'caf\\xe9.png' is not UTF-8; rename it"):
+        input_pipeline.load(f'folder:{tmp_path}', 'all')
 
 
 def test_folders_without_images(tmp_path):

@@ -1,5 +1,6 @@
 """The layers: every kind of convolution, norms, pooling, against NumPy loops, hand-made figures and laws."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -198,6 +199,26 @@ def test_batch_norm_in_training_matches_numpy_and_keeps_pytorchs_statistics():
     y = module.apply({'params': variables['params'], **state}, x, False)
     kept = numpy(state['batch_stats'])
     np.testing.assert_allclose(y, (x64 - kept['mean']) / np.sqrt(kept['var'] + 1e-5), rtol=1e-4, atol=1e-4)
+
+
+def test_still_norms_normalise_by_their_statistics_in_training():
+    class Two(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            x = layers.BatchNorm(name='first')(x, train)
+            return layers.BatchNorm(name='second')(x, train)
+
+    x = jax.random.normal(jax.random.key(0), (4, 3, 3, 2)) + 5
+    variables = Two().init(jax.random.key(1), x, False)
+    with layers.still({('first',)}):
+        y, state = Two().apply(variables, x, True, mutable=['batch_stats'])
+    # The first, at mean 0 and variance 1, is the identity; the second normalises by the batch.
+    np.testing.assert_allclose(y.mean((0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_array_equal(state['batch_stats']['first']['mean'], 0)
+    np.testing.assert_allclose(state['batch_stats']['second']['mean'], 0.1 * x.mean((0, 1, 2)), rtol=1e-4)
+    with layers.still({('first',), ('second',)}):
+        y, _ = Two().apply(variables, x, True, mutable=['batch_stats'])
+    np.testing.assert_allclose(y, Two().apply(variables, x, False), rtol=1e-6)
 
 
 def test_synchronised_batch_norm_on_two_halves_is_batch_norm_on_the_whole():

@@ -3,7 +3,9 @@
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
+from cnn.models import layers
 from cnn.training import statistics
 from tests import tiny
 
@@ -40,3 +42,12 @@ def test_no_batches_is_an_error():
     task = tiny.task()
     with pytest.raises(ValueError, match='over no batches'):
         statistics.recompute(task, tiny.variables(task), [])
+
+
+def test_norms_that_do_not_move_keep_their_statistics():
+    task = tiny.task()
+    variables = tiny.variables(task)
+    kept = jax.tree.map(lambda x: x + 0.5, variables['batch_stats'])
+    with layers.still({tuple(path[:-1]) for path in flatten_dict(kept)}):
+        new = statistics.recompute(task, {**variables, 'batch_stats': kept}, [tiny.batch(4), tiny.batch(4)])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), new['batch_stats'], kept)
