@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cnn.experiments import build, report
+from cnn.experiments import build, report, sources
 from cnn.experiments.early_stopping import BestWeights
 from cnn.experiments.engine import STATISTICS, Engine
 from cnn.experiments.errors import RunFailed, UserError
@@ -39,6 +40,7 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     devices = build.replicas(config)
     train_source = build.source(config, config.input.train_split)
     test_source = build.source(config, build.evaluation_split(config))
+    _warn_of_shared(train_source, test_source)
     with WorkdirLock(workdir):
         pipeline = build.train_pipeline(config, train_source, devices)
         if Checkpoints(workdir / 'checkpoints').latest_step() is not None:
@@ -51,6 +53,14 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
         engine = Engine(config, info, devices, total_steps=plan.total, steps_per_epoch=per_epoch, arrays=arrays)
         results = Training(engine, [only], workdir, pipeline, evaluation, plan).run()
     return results[0] if results else {}
+
+
+def _warn_of_shared(trains, tests) -> None:
+    """Says on standard error that examples which score are trained on too: learning by heart, or a mistake."""
+    # Asking a million names takes seconds, and sets of that size come with splits of their own.
+    if len(trains) <= 200_000 and (both := sources.shared(trains, tests)):
+        said = f'{len(both)} of the {len(tests)} examples that score, of {tests.split}, are trained on as well'
+        print(f'warning: {said}', file=sys.stderr, flush=True)
 
 
 def plan_of(config, examples: float) -> tuple[loop.Plan, float]:

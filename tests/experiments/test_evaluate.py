@@ -117,12 +117,14 @@ def test_recomputed_statistics_score_from_the_training_set(trained, monkeypatch)
     assert recomputed['metrics']['loss'] != running['metrics']['loss']
 
 
-def test_frozen_norms_train_the_network_that_is_scored(trained, tmp_path, monkeypatch):
+def test_frozen_norms_train_the_network_that_is_scored(trained, tmp_path, monkeypatch, capsys):
     data, here = ('--config.input.train_split=train[:64]', '--config.evaluation.split=train[:64]'), tmp_path / 'run'
     still = ('--config.optimizer.freeze=^(conv|norm|stage)', '--config.optimizer.learning_rate=1e-9',
              '--config.loss.label_smoothing=0.0', '--config.augmentation.crop=none', '--config.batch_size=64',
              '--config.steps=1', '--config.log_every_steps=1', f'--config.init_from={trained}')  # fmt: skip
     assert call(monkeypatch, *OPTIONS, *data, *still, f'--workdir={here}') == 0
+    said = 'warning: 64 of the 64 examples that score, of train[:64], are trained on as well\n'
+    assert said in capsys.readouterr().err
     (trains,) = [row['loss'] for row in runs.records(here) if row['split'] == 'train']
     assert json.loads((here / 'result.json').read_text())['metrics']['loss'] == pytest.approx(trains, rel=1e-4)
 
