@@ -10,6 +10,7 @@ _RESNET = 'He et al. 2015, arXiv:1512.03385, section 4.1'
 _XCEPTION = 'Chollet 2016, arXiv:1610.02357; Howard et al. 2017, arXiv:1704.04861'
 TIME = 'step_seconds'
 
+
 def _fewer_weights(table: Table) -> Sequence[Prediction]:
     stacked, single = (table.row(name).facts.get('parameters', 0) for name in ('stacked_3x3', 'single_5x5'))
     if not 0 < stacked < single:

@@ -139,12 +139,15 @@ def scored_info(config, workdir: pathlib.Path, source) -> Any:
     Raises:
       UserError: the workdir's run had other subjects.
     """
-    if config.task != 'forecasting' and config.input.statistics != 'computed':
+    series = config.task == 'forecasting'
+    if not series and config.input.statistics != 'computed':
         return source.info
-    if sources.recorded(config, workdir) is None:
+    # Series are normalised by subject: what another run measured of its own says nothing of these.
+    known = (workdir / sources.DATASET_FILE).is_file() if series else sources.recorded(config, workdir) is not None
+    if not known:
         return measured(config, sources.train_source(config), None)
     found = sources.info(config, workdir)
-    if config.task == 'forecasting' and found.class_names != source.info.class_names:
+    if series and found.class_names != source.info.class_names:
         raise UserError(f'{workdir} was trained on other subjects than {config.dataset} has; use a new workdir')
     return found
 

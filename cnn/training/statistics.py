@@ -41,6 +41,7 @@ def recompute(task: Task, variables: dict[str, Any], batches: Iterable[Batch]) -
             return task.loss(given, batch, jax.random.key(0)).model_state['batch_stats']
 
         zero, one = updated(0.0), updated(1.0)
+
         def own(old, z, o):
             # One m for the whole leaf: the median is free of the rounding that large statistics bring. What does not
             # move (a frozen norm, one that the loss does not run) stays.

@@ -3,9 +3,9 @@
   python main.py --mode=study --config=configs/studies/block_orders.py
   python main.py --mode=study --config=configs/studies/block_orders.py:size=paper
 
-The five orders of figure 4, in ResNet-110: at 32 layers full pre-activation gains nothing yet. The small size is half as
-wide. Arguments: size (small, paper), dataset, image_size, preset=tiny. Expected: docs/studies.md.
-The paper's size is on CIFAR-10.
+The five orders of figure 4, in ResNet-110: at 32 layers full pre-activation gains nothing yet. The small size is half
+as wide, on digits, the paper's size on CIFAR-10. Arguments: size (small, paper), dataset, image_size, preset=tiny.
+Expected: docs/studies.md.
 """
 
 from configs import resnet
