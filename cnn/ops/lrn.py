@@ -1,5 +1,7 @@
 """Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -24,12 +26,39 @@ def local_response_norm(
     """
     if size < 1 or size % 2 == 0:
         raise ValueError(f'local response normalisation needs an odd size, got {size}; try {size + 1}')
-    x32 = x.astype(jnp.float32)
-    channels = x.shape[-1]
-    half = size // 2
-    squares = jnp.pad(jnp.square(x32), [(0, 0)] * (x.ndim - 1) + [(half, half)])
-    total = sum(lax.slice_in_dim(squares, i, i + channels, axis=-1) for i in range(size))
-    base = k + (alpha / size if divide_by_size else alpha) * total
+    alpha = alpha / size if divide_by_size else alpha
+    return _normalize(x.astype(jnp.float32), size, alpha, beta, k).astype(x.dtype)
+
+
+# The gradient of the sum over neighbours is a sum over neighbours. Differentiated slice by slice, XLA computes what
+# stands before anew for each slice: on the CPU forward and backward together took four times as long for AlexNet's
+# conv1, eleven for 24 maps of 24 x 24.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
+def _normalize(x, size, alpha, beta, k):
+    return x * _factor(k + alpha * _over_neighbours(jnp.square(x), size), beta)
+
+
+def _forward(x, size, alpha, beta, k):
+    base = k + alpha * _over_neighbours(jnp.square(x), size)
+    return x * _factor(base, beta), (x, base)
+
+
+def _backward(size, alpha, beta, k, saved, g):
+    x, base = saved
+    factor = _factor(base, beta)
+    return (g * factor - 2 * alpha * beta * x * _over_neighbours(g * x * factor / base, size),)
+
+
+_normalize.defvjp(_forward, _backward)
+
+
+def _factor(base: jax.Array, beta: float) -> jax.Array:
     # Two square roots are several times faster than a power, and 0.75 is what everyone uses.
-    factor = lax.rsqrt(base * jnp.sqrt(base)) if beta == 0.75 else base**-beta
-    return (x32 * factor).astype(x.dtype)
+    return lax.rsqrt(base * jnp.sqrt(base)) if beta == 0.75 else base**-beta
+
+
+def _over_neighbours(x: jax.Array, size: int) -> jax.Array:
+    """Each channel's sum with its `size` // 2 neighbours on either side."""
+    channels, half = x.shape[-1], size // 2
+    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(half, half)])
+    return sum(lax.slice_in_dim(padded, i, i + channels, axis=-1) for i in range(size))

@@ -38,9 +38,13 @@ def test_a_single_response_is_divided_as_computed_by_hand():
     assert float(y[0, 0]) == pytest.approx(2 / 5**0.75, rel=1e-6)
 
 
-def test_gradient_agrees_with_differences():
-    x = np.random.default_rng(2).standard_normal((1, 7)).astype(np.float32)
-    check_grads(lambda v: local_response_norm(v, alpha=0.5), (x,), order=1, modes=('rev',))
+@pytest.mark.parametrize(('size', 'beta', 'shared'), [(5, 0.75, False), (3, 0.5, True), (1, 0.75, False)])
+def test_gradient_agrees_with_differences(size, beta, shared):
+    x = np.random.default_rng(2).standard_normal((2, 7)).astype(np.float32)
+    check_grads(
+        lambda v: local_response_norm(v, size=size, alpha=0.5, beta=beta, divide_by_size=shared), (x,), order=1,
+        modes=('rev',), atol=2e-3, rtol=2e-3,
+    )  # fmt: skip
 
 
 def test_bfloat16_keeps_its_dtype_and_computes_in_float32():
