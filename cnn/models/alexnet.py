@@ -97,10 +97,8 @@ class AlexNet(nn.Module):
 
     def _lrn(self, name: str, x: jax.Array) -> jax.Array:
         """Over each tower's own maps (a tower cannot see the other's); Caffe's net over all of them."""
-        shape = x.shape
-        if self.lrn in ('paper', 'unit'):
-            x = x.reshape(*shape[:-1], self.towers, shape[-1] // self.towers)
-        return layers.LocalResponseNorm(**LRN[self.lrn], name=name)(x).reshape(shape)
+        groups = self.towers if self.lrn in ('paper', 'unit') else 1
+        return layers.LocalResponseNorm(**LRN[self.lrn], groups=groups, name=name)(x)
 
     # What one tower on a device of its own does differently (alexnet_towers).
     def _share(self, features: int) -> int:

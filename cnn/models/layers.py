@@ -357,12 +357,12 @@ class LocalResponseNorm(nn.Module):
     beta: float = 0.75
     k: float = 2.0
     divide_by_size: bool = False
+    groups: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return local_response_norm(
-            x, size=self.size, alpha=self.alpha, beta=self.beta, k=self.k, divide_by_size=self.divide_by_size
-        )
+        own = {name: getattr(self, name) for name in ('size', 'alpha', 'beta', 'k', 'divide_by_size', 'groups')}
+        return local_response_norm(x, **own)
 
 
 def pool_padding(size: Sequence[int], window: int, stride: int, padding=0, ceil_mode: bool = False):

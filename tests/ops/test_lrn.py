@@ -54,6 +54,17 @@ def test_bfloat16_keeps_its_dtype_and_computes_in_float32():
     np.testing.assert_allclose(y.astype(np.float32), loops(np.asarray(x, np.float64), 5, 1e-4, 0.75, 2.0), rtol=8e-3)
 
 
+def test_groups_do_not_see_each_other():
+    x = np.random.default_rng(3).standard_normal((2, 3, 12)).astype(np.float32)
+    apart = [loops(part, 5, 0.5, 0.75, 2.0) for part in np.split(x, 3, axis=-1)]
+    y = local_response_norm(jnp.asarray(x), alpha=0.5, groups=3)
+    np.testing.assert_allclose(y, np.concatenate(apart, -1), rtol=1e-5, atol=1e-6)
+    check_grads(lambda v: local_response_norm(v, alpha=0.5, groups=3), (x,), order=1, modes=('rev',), atol=2e-3,
+                rtol=2e-3)  # fmt: skip
+    with pytest.raises(ValueError, match='12 channels are not 5 equal groups'):
+        local_response_norm(jnp.asarray(x), groups=5)
+
+
 def test_an_even_window_is_refused():
     with pytest.raises(ValueError, match='odd size, got 4; try 5'):
         local_response_norm(jnp.ones((1, 4)), size=4)
