@@ -4,8 +4,8 @@
     python benchmarks/studies.py --only=shortcuts,alexnet
     python benchmarks/studies.py --page                  the page again, of the runs that stand
 
-A study that stands in `--workdir` is not trained again. What a person has to say about each is in
-`studies_remarks.md`: its title, what is compared, what the paper's size is.
+A study that stands in `--workdir` is not trained again; of one that does not, the page keeps what it has. What a person
+has to say about each is in `studies_remarks.md`: its title, what is compared, what the paper's size is.
 """
 
 import argparse
@@ -23,12 +23,20 @@ REMARKS = pathlib.Path(__file__).with_name('studies_remarks.md')
 PICTURES = ('study', 'drift')
 # A picture in the page has at most so many bytes, by the number of its colours.
 BYTES = 60_000
+# Config arguments of the sizes that the page shows, of studies whose small size is not of the digits.
+ARGUMENTS = {'alexnet': 'dataset=cifar10'}
+HEAD = '| study | claim | 주장 | verdict, small size |\n| --- | --- | --- | --- |'
+
+
+def config_of(name: str) -> str:
+    """What `--config` takes for a study's small size."""
+    return f'configs/studies/{name}.py' + (f':{ARGUMENTS[name]}' if name in ARGUMENTS else '')
 
 
 def train(name: str, workdir: pathlib.Path) -> None:
     """Runs a study, or what is left of it; what it prints goes on."""
     print(f'\n{name}', flush=True)
-    command = [sys.executable, 'main.py', '--mode=study', f'--config=configs/studies/{name}.py', f'--workdir={workdir}']
+    command = [sys.executable, 'main.py', '--mode=study', f'--config={config_of(name)}', f'--workdir={workdir}']
     if subprocess.run(command, cwd=tables.ROOT, check=False).returncode:
         raise SystemExit(f'{name}: the study failed')
 
@@ -47,34 +55,56 @@ def copy_picture(source: pathlib.Path, target: pathlib.Path) -> None:
 
 def section(name: str, words: str, workdir: pathlib.Path, images: pathlib.Path) -> tuple[str, list[str]]:
     """A study's part of the page, and its rows of the table of verdicts."""
-    title, text, paper = (part.strip() for part in words.removeprefix('### ').split('\n\n', 2))
-    parts = [f'## {title}', text, f'```sh\npython main.py --mode=study --config=configs/studies/{name}.py\n```']
+    title, text, paper = _said(words)
+    parts = [f'## {title}', text, f'```sh\npython main.py --mode=study --config={config_of(name)}\n```']
     for picture in PICTURES:
         if (workdir / f'{picture}.png').is_file():
             own = '' if picture == 'study' else f'_{picture}'
             copy_picture(workdir / f'{picture}.png', images / f'{name}{own}.png')
             parts.append(f'![{title}{own.replace("_", ": ")}](images/studies/{name}{own}.png)')
     parts += [(workdir / 'study.md').read_text().strip(), paper]
-    anchor = title.lower().replace(',', '').replace(' ', '-')
     verdicts = json.loads((workdir / 'study.json').read_text())['verdicts']
-    rows = [f'| [{title}](#{anchor}) | {v["claim"]["en"]} | {v["claim"]["ko"]} | {v["status"]["en"]} |'
-            for v in verdicts]  # fmt: skip
+    rows = [f'{_link(title)} {v["claim"]["en"]} | {v["claim"]["ko"]} | {v["status"]["en"]} |' for v in verdicts]
     return '\n\n'.join(parts), rows
+
+
+def standing(words: str, page: str) -> tuple[str, list[str]]:
+    """As `section`, of a study that an earlier page shows; ('', []) where it does not."""
+    title = _said(words)[0]
+    found = [part.strip() for part in f'\n{page}'.split('\n## ') if part.startswith(f'{title}\n')]
+    rows = [line for line in page.splitlines() if line.startswith(_link(title))]
+    return (f'## {found[0]}', rows) if found else ('', [])
+
+
+def _said(words: str) -> list[str]:
+    """A study's title, what is compared, and its paper's size."""
+    return [part.strip() for part in words.removeprefix('### ').split('\n\n', 2)]
+
+
+def _link(title: str) -> str:
+    """How a study's rows in the table of verdicts begin."""
+    anchor = title.lower().replace(',', '').replace(' ', '-')
+    return f'| [{title}](#{anchor}) |'
 
 
 def page(said: dict[str, str], workdir: pathlib.Path, docs: pathlib.Path) -> str:
     """The whole of docs/studies.md; writes the pictures that it shows."""
     images = docs / 'images' / 'studies'
     images.mkdir(parents=True, exist_ok=True)
-    done = [name for name in said if name and (workdir / name / 'study.json').is_file()]
-    found = [section(name, said[name], workdir / name, images) for name in done]
-    missing = [name for name in said if name and name not in done]
+    earlier = (docs / 'studies.md').read_text() if (docs / 'studies.md').is_file() else ''
+    found = {
+        name: section(name, words, workdir / name, images)
+        if (workdir / name / 'study.json').is_file()
+        else standing(words, earlier)
+        for name, words in said.items()
+        if name
+    }
+    missing = [name for name, (text, _) in found.items() if not text]
     parts = ['# The claims of the notes, as experiments', said['']]
     if missing:
         parts.append(f'Not run to their end: {", ".join(missing)}.')
-    table = ['| study | claim | 주장 | verdict, small size |', '| --- | --- | --- | --- |']
-    parts.append('\n'.join(table + [row for _, rows in found for row in rows]))
-    return '\n\n'.join(parts + [text for text, _ in found]) + '\n'
+    parts.append('\n'.join([HEAD, *(row for _, rows in found.values() for row in rows)]))
+    return '\n\n'.join(parts + [text for text, _ in found.values() if text]) + '\n'
 
 
 def main() -> None:

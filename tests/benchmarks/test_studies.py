@@ -45,3 +45,30 @@ def test_the_page_has_verdicts_tables_and_pictures_and_names_what_is_missing(tmp
         with Image.open(tmp_path / 'docs' / 'images' / 'studies' / f'{name}.png') as picture:
             assert picture.size == (400, 300)
             assert len(picture.getcolors()) <= 64
+
+
+def test_of_a_study_that_does_not_stand_the_page_keeps_what_it_has(tmp_path):
+    workdir, docs = tmp_path / 'runs' / 'depth', tmp_path / 'docs'
+    workdir.mkdir(parents=True)
+    both = {'en': 'Deeper is worse', 'ko': '깊을수록 나쁘다'}
+    verdict = {'claim': both, 'status': {'en': 'supported', 'ko': '뒷받침된다'}}
+    (workdir / 'study.json').write_text(json.dumps({'verdicts': [verdict]}))
+    (workdir / 'study.md').write_text('| a table |\n')
+    said = {'': 'Above all.', 'depth': '### Depth\n\nCompared.\n\n**Paper\'s size**: large.',
+            'width': '### Width\n\nCompared too.\n\n**Paper\'s size**: wide.'}  # fmt: skip
+    first = studies.page(said, tmp_path / 'runs', docs)
+    (docs / 'studies.md').write_text(first)
+    # Depth is gone; width is new.
+    other = tmp_path / 'other' / 'width'
+    other.mkdir(parents=True)
+    (other / 'study.json').write_text(json.dumps({'verdicts': [{**verdict, 'claim': {'en': 'Wider', 'ko': '넓게'}}]}))
+    (other / 'study.md').write_text('| another table |\n')
+    second = studies.page(said, tmp_path / 'other', docs)
+    assert 'Not run to their end: width.' in first
+    assert 'Not run' not in second
+    old, new = '| [Depth](#depth) | Deeper is worse |', '| [Width](#width) | Wider | 넓게 | supported |'
+    assert second.index(old) < second.index(new) < second.index('## Depth') < second.index('## Width')
+    assert first[first.index('## Depth') :].strip() in second
+    # Nothing anew: the page as it stands.
+    (docs / 'studies.md').write_text(second)
+    assert studies.page(said, tmp_path / 'nothing', docs) == second

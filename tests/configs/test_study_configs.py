@@ -89,3 +89,20 @@ def test_its_fields_can_be_overridden_and_its_docstring_shows_the_commands(name)
     assert tiny.steps == 4
     with pytest.raises(ValueError, match='unknown size'):
         config_of(name, 'size=huge')
+
+
+def test_alexnets_small_size_is_of_the_digits_or_of_natural_images():
+    natural, files = (config_of('alexnet', f'dataset={name}') for name in ('cifar10', 'folder:images'))
+    assert natural.image_size == 24
+    assert natural.study.arms.without_augmentation.augmentation.flip is False
+    assert natural.augmentation.flip
+    files.dataset = natural.dataset
+    assert files == natural
+    assert config_of('alexnet').image_size == 14
+    assert config_of('alexnet', 'dataset=cifar10,image_size=32').image_size == 32
+    for arm in arms.of(natural):
+        images = jax.ShapeDtypeStruct((2, 24, 24, 3), np.float32)
+        keys = {stream: jax.random.key(0) for stream in ('params', 'dropout')}
+        model = build.model(arm.config, 10)
+        (logits, _), _ = jax.eval_shape(lambda x, m=model, k=keys: m.init_with_output(k, x, train=True), images)
+        assert logits.shape == (2, 10)
