@@ -62,9 +62,11 @@ class AlexNet(nn.Module):
                 x = self._lrn(f'lrn{i}', x)
             if i in (1, 2, 5):
                 # Section 3.4 of the paper: windows of 3 at stride 2 overlap. Caffe's rounding up, which changes nothing
-                # at 227 pixels, gives 224 the same 6x6 maps.
+                # at 227 pixels, gives 224 the same 6x6 maps; windows of 2 give them rounding down ("output of
+                # equivalent dimensions").
                 window = 3 if self.overlapping else 2
-                endpoints[f'pool{i}'] = x = layers.max_pool(x, window, 2, ceil_mode=self.ceil_mode)
+                ceil_mode = self.ceil_mode and self.overlapping
+                endpoints[f'pool{i}'] = x = layers.max_pool(x, window, 2, ceil_mode=ceil_mode)
         if not self.num_classes:
             return x, endpoints
         if self.adaptive:

@@ -33,13 +33,13 @@ def get_config(arg: str = ''):
     if small:
         # Few examples, and steps enough to fit them: what is against overfitting needs something to do. At a rate at
         # which the network learns without LRN as well.
-        c.study.examples = 400 if digits else 2000
+        c.study.examples = 400 if digits else 1000
         c.augmentation.pad = 1 if digits else 3
         c.model.width = 0.25
         c.batch_size = 32
         c.steps = 1000 if digits else 2000
         c.optimizer.learning_rate = 0.01 if digits else 0.02
-        c.evaluation.every_epochs = c.epochs / 4
+        c.evaluation.every_epochs = c.epochs / 2
         c.checkpoint.every_epochs = c.epochs / 2
     section.tiny(c, a)
     return c

@@ -143,3 +143,17 @@ def test_lrn_stays_in_the_tower_in_the_paper_and_crosses_in_caffe(grouped, lrn, 
 def test_torchvisions_net_pools_any_size_to_six_cells():
     usual, larger = (shapes('alexnet', variant='torchvision', size=size) for size in (224, 300))
     assert jax.tree.map(jnp.shape, usual) == jax.tree.map(jnp.shape, larger)
+
+
+@pytest.mark.parametrize(('stem', 'side'), [('imagenet', 227), ('imagenet', 224), ('small', 14), ('small', 24),
+                                            ('small', 15)])  # fmt: skip
+def test_pooling_with_and_without_overlap_leaves_the_same_maps(stem, side):
+    """Section 3.4 of the paper compares windows of 3 with windows of 2 of "output of equivalent dimensions"."""
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+
+    def maps(overlapping):
+        model = models.create('alexnet', num_classes=10, stem=stem, overlapping=overlapping)
+        (_, endpoints), _ = jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x), images)
+        return {name: value.shape for name, value in endpoints.items()}
+
+    assert maps(overlapping=False) == maps(overlapping=True)
