@@ -213,6 +213,10 @@ def _input() -> ConfigDict:
     return c
 
 
+# Networks whose own variant, 'paper', normalises responses.
+RAW_PIXELS = ('alexnet', 'googlenet')
+
+
 def raw_pixels(c: ConfigDict) -> None:
     """Pixels of 0 to 255 less their mean, as Caffe's networks with response normalisation read them.
 
@@ -226,7 +230,7 @@ def detection(c: ConfigDict, *, fit: str, max_boxes: int) -> None:
 
     Args:
       fit: how images come to the canvas.
-      max_boxes: objects that an image has room for in training; the others are counted in the result.
+      max_boxes: objects that an image has room for, in training and in scoring; the others are counted in the result.
     """
     c.task = 'detection'
     # stretch (both sides, as YOLO), letterbox (as large as it fits, the shape kept) or shortest (its shortest side, as
@@ -246,12 +250,17 @@ def detection(c: ConfigDict, *, fit: str, max_boxes: int) -> None:
     c.detection.max_detections = 100
     c.detection.score_threshold = 0.001
     c.detection.nms_threshold = 0.5
-    # Whether objects marked difficult are learnt. They are never scored.
+    # Whether objects marked difficult are learnt, as by R-CNN and Fast R-CNN. They are never scored.
     c.detection.use_difficult = False
     # map_50's average precision: area (under the curve, VOC 2010 and later) or eleven_point (VOC 2007).
     c.evaluation.ap = 'area'
     c.checkpoint.best_metric = 'map_50'
     c.folds.kind = 'plain'
+
+
+def most_boxes(dataset: str) -> int:
+    """`max_boxes` for a data set: as many as an image of the published sets has, twice that for COCO's crowded ones."""
+    return 4 if dataset == 'digit_scenes' else 128 if dataset.startswith('coco') else 64
 
 
 def is_voc_2007(c: ConfigDict) -> bool:
@@ -265,6 +274,18 @@ def voc_2007_protocol(c: ConfigDict) -> None:
         c.input.train_split = 'train+validation'
         c.evaluation.split = 'test'
         c.evaluation.ap = 'eleven_point'
+
+
+def caffe_rates(c: ConfigDict, variants: tuple[str, ...], more: str = '') -> None:
+    """Biases learn twice as fast as weights (Fast R-CNN, section 2.3; every release's solver), without being decayed.
+
+    Args:
+      variants: those whose releases have it; other trunks learn at one rate.
+      more: further rates, as in `optimizer.rates`.
+    """
+    c.optimizer.decay_vectors = False
+    if c.model.variant in variants and not c.model.trunk:
+        c.optimizer.rates = '/bias$=2' + (f',{more}' if more else '')
 
 
 def _proposals(c: ConfigDict) -> None:

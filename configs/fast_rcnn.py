@@ -83,7 +83,7 @@ def _classifier(c, name):
 
 
 def _five_scales(c, small):
-    scales = tuple(round(side * c.image_size / FIVE[-1]) for side in FIVE) if small else FIVE
+    scales = tuple(round(side * c.image_size / (FIVE[-1] if small else LONGEST)) for side in FIVE)
     c.canvas.scales = scales
     c.canvas.longest = c.image_size
     c.model.scales = tuple(float(side) for side in scales)

@@ -40,6 +40,8 @@ def get_config(arg: str = ''):
     # Another number of classes, or layers that the stage before had not.
     c.replace_head = bool(a['from'])
     c.optimizer.decay_vectors = False
+    if c.model.trunk in common.RAW_PIXELS:
+        common.raw_pixels(c)
     if small:
         _scenes(c)
     else:

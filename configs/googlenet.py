@@ -3,8 +3,9 @@
   python main.py --config=configs/googlenet.py                            its small-image form on 5,000 real digits
   python main.py --config=configs/googlenet.py:dataset=imagenet2012       the paper's net with both auxiliary heads
 
-Arguments: dataset, variant (paper, torchvision), image_size, preset=tiny. Expected on ImageNet: 68.7 % top-1, one
-central crop (BVLC's replication, bvlc_googlenet/readme.md).
+Arguments: dataset, variant (paper, torchvision), image_size, preset=tiny. Expected on ImageNet: nobody has trained it
+with this code. BVLC's replication has 68.7 % top-1 by one central crop (bvlc_googlenet/readme.md), by another recipe:
+quick_solver.prototxt, 60 epochs of a polynomial decay, without the paper's crops of all sizes and shapes.
 """
 
 from configs import common
@@ -19,7 +20,7 @@ def get_config(arg: str = ''):
     small = common.small_images(a)
     stem = 'small' if small else 'imagenet'
     model = {'name': 'googlenet', 'variant': a.variant, 'auxiliary': not small, 'stem': stem,
-             'width': 0.0, 'norm': '', 'dropout': -1.0}  # fmt: skip
+             'width': 0.0, 'norm': '', 'lrn': '', 'dropout': -1.0}  # fmt: skip
     c = common.base(a, model=model, small=small)
     c.optimizer.weight_decay = 2e-4
     if small:

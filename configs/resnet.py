@@ -25,7 +25,7 @@ def get_config(arg: str = ''):
     depth = a.depth or {'mnist_5k': 8}.get(a.dataset, 20 if small else 50)
     model = {'name': 'resnet', 'depth': depth, 'stem': 'cifar' if small else 'imagenet', 'residual': True,
              'shortcut': '', 'order': 'original', 'stride_on': '3x3', 'conv': 'standard', 'norm': 'batch',
-             'zero_init': False, 'width': 0}  # fmt: skip
+             'zero_init': 'auto', 'width': 0}  # fmt: skip
     c = common.base(a, model=model, small=small)
     if a.dataset == 'mnist_5k':
         _digits(c)

@@ -90,17 +90,19 @@ def _scenes(c, a):
 
 
 def _photographs(c, a):
-    # The shortest side 688 pixels unless the longest would pass the canvas; the release's 0.001 for 30,000 steps, a
-    # tenth for 30,000, a hundredth.
-    c.canvas.shortest = 688
-    c.model.shortest = 688.0
-    c.model.scales = () if a.scales == 'one' else (480.0, 576.0, 688.0, 864.0, 1200.0)
+    # The shortest side 688 pixels (of a canvas of 1,152) unless the longest would pass it; the release's 0.001 for
+    # 30,000 steps, a tenth for 30,000, a hundredth. (The paper has 0.0001 for 250,000 and 0.00001 for 50,000, and its
+    # release draws a region's scale at random in training; here it is the nearest to `region` as in detection.)
+    sides = tuple(float(round(side * c.image_size / 1152)) for side in (480, 576, 688, 864, 1200))
+    c.canvas.shortest = int(sides[2])
+    c.model.shortest = sides[2]
+    c.model.scales = () if a.scales == 'one' else sides
     c.batch_size = 16
     c.epochs = 90.0
     c.steps = 90000 if common.is_voc_2007(c) else 0
     c.optimizer.learning_rate = 0.001
     c.optimizer.weight_decay = 5e-4
-    c.optimizer.decay_vectors = False
+    common.caffe_rates(c, ('ZF', 'L'))
     c.schedule.name = 'step'
     c.schedule.milestones = (30.0, 60.0)
     c.evaluation.every_epochs = 90.0
@@ -111,6 +113,6 @@ def _photographs(c, a):
     c.linear.ridge = 4000.0
     c.linear.overlap = 0.5
     common.voc_2007_protocol(c)
-    if c.model.variant == 'ZF' and not a.trunk:
+    if a.trunk in common.RAW_PIXELS or (c.model.variant == 'ZF' and not a.trunk):
         common.raw_pixels(c)
     _stages(c, a, side=224, epochs=60.0)

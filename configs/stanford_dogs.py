@@ -52,6 +52,8 @@ def get_config(arg: str = ''):
     c.evaluation.every_epochs = 5.0
     c.checkpoint.every_epochs = 5.0
     c.init_from = a['from']
+    if a.variant == 'paper' and not small:
+        common.raw_pixels(c)
     if c.init_from:
         _fine_tune(c, a)
     else:

@@ -33,9 +33,11 @@ def get_config(arg: str = ''):
         c.augmentation.crop = 'random'
         c.augmentation.resize_min = 256
         c.augmentation.resize_max = 512
-        c.model.classifier = 'conv'
-        c.evaluation.views = 'dense'
-        c.evaluation.scales = (256, 384, 512)
+        if c.image_size >= 224:
+            # Section 3.2: fc6 as a convolution over seven by seven cells, which smaller images have not.
+            c.model.classifier = 'conv'
+            c.evaluation.views = 'dense'
+            c.evaluation.scales = (256, 384, 512)
     if a.preset == 'tiny':
         common.tiny(c)
     return c

@@ -24,7 +24,7 @@ def get_config(arg: str = ''):
     small = a.dataset in SIDES or 0 < a.image_size <= 128
     a.image_size = a.image_size or SIDES.get(a.dataset, 448)
     c = common.base(a, model=_model(a, small), small=small)
-    common.detection(c, fit='stretch', max_boxes=4 if a.dataset == 'digit_scenes' else 64)
+    common.detection(c, fit='stretch', max_boxes=common.most_boxes(a.dataset))
     # The lambdas of equation 3; whether the responsible confidence is to become the overlap (the paper's text, and
     # darknet's files) or 1; darknet's choice of the responsible predictor where none overlaps; roots of the sides.
     c.loss.coord = 5.0

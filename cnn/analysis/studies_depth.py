@@ -47,7 +47,7 @@ SHORTCUTS = (
         'every-shortcut-beats-none',
         'Each of the shortcuts A, B and C trains better than the plain network of the same depth',
         '지름길 A, B, C는 모두 같은 깊이의 일반 네트워크보다 잘 학습한다',
-        f'{_RESNET}, table 3',
+        f'{_RESNET}, section 4.1, which says it of the validation error',
         lambda table: [contrast('train_loss', plain=1, **{name: -1}) for name in 'ABC'],
     ),
     Claim(

@@ -48,6 +48,13 @@ def _cheaper(table: Table) -> Sequence[Prediction]:
     return [contrast(TIME, 'seconds of a training step, basic - bottleneck', basic=1, bottleneck=-1)]
 
 
+def _at_its_price(table: Table) -> Sequence[Prediction]:
+    bottleneck, narrow = (table.row(name).facts.get('macs', 0) for name in ('bottleneck', 'narrow'))
+    if not bottleneck or not 0.95 <= narrow / bottleneck <= 1.05:
+        raise MissingError(f'narrow multiplies {narrow:,.0f} times and bottleneck {bottleneck:,.0f}: not alike')
+    return [contrast('accuracy', bottleneck=1, narrow=-1)]
+
+
 BOTTLENECK = (
     Claim(
         'bottleneck-loses-little',
@@ -68,7 +75,7 @@ BOTTLENECK = (
         'A network with 1x1 bottlenecks tests better than one without that multiplies hardly more often',
         '1x1 병목 네트워크는 곱셈 수가 비슷한 병목 없는 네트워크보다 시험 정확도가 높다',
         _RESNET,
-        lambda table: [contrast('accuracy', bottleneck=1, narrow=-1)],
+        _at_its_price,
     ),
 )
 

@@ -19,7 +19,9 @@ from cnn.plots import heat_map as plots
 from cnn.plots import text
 from cnn.training import log
 from cnn.training.parallel import Replicas
-from input_pipeline import canvas, decode, placement
+from input_pipeline import canvas, decode, placement, targets
+from input_pipeline.loader import TooManyBadExamples
+from input_pipeline.source import UnreadableError
 
 # The whole image on a canvas of so many times the side that the network was trained for.
 CANVAS = 1.5
@@ -85,15 +87,25 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     names = text.without_wordnet(info.class_names)
     folder = workdir / 'localization'
     folder.mkdir(parents=True, exist_ok=True)
-    rows, truths = [], []
+    rows, truths, bad = [], [], []
     for index in range(len(source)):
-        row, truth, drawn = _one(finder, source, index, names)
+        try:
+            row, truth, drawn = _one(finder, source, index, names)
+        except UnreadableError as error:
+            bad.append(f'{source.example_id(index)} ({error})')
+            if len(bad) > config.input.max_bad_fraction * len(source):
+                raise TooManyBadExamples(
+                    f'{source.info.name}: {len(bad)} of the first {index + 1} images cannot be read, more than '
+                    f'input.max_bad_fraction of {len(source)} allows: {"; ".join(bad[:3])}'
+                ) from error
+            continue
         rows.append(row)
         truths.append(truth)
         if index < PICTURES:
             drawn(str(folder / f'{index:04d}.png'))
     result = {
         'images': sum(len(truth) > 0 for truth in truths),
+        'bad_examples': len(bad),
         'stride': finder.stride,
         **{f'{which}_{name}': value
            for which in ('true', 'predicted', 'centre')
@@ -106,6 +118,8 @@ def run(config, workdir: pathlib.Path, _flags=None) -> dict[str, Any]:
     for which, said in said_of.items():
         print(f'{said}: pointing {result[f"{which}_pointing"]:.3f}  corloc {result[f"{which}_corloc"]:.3f}  '
               f'mean overlap {result[f"{which}_mean_overlap"]:.3f}')  # fmt: skip
+    if bad:
+        print(f'{len(bad)} images could not be read and are not scored: {"; ".join(bad[:3])}')
     print(f'{workdir}: localization.json, {len(rows)} images, and pictures in localization/')
     return result
 
@@ -115,7 +129,8 @@ def _one(finder: Finder, source, index: int, names):
     example = source.read(index)
     image = decode.decode(example['image'])
     height, width = image.shape[:2]
-    truth = np.asarray(example['boxes'], np.float64).reshape(-1, 4) * np.array([width, height] * 2)
+    boxes, right, _ = targets.checked(example['boxes'])
+    truth = boxes[right] * np.array([width, height] * 2)
     maps, place = finder.maps(image)
     label, guess = int(example['label']), int(maps.mean((0, 1)).argmax())
     found = {c: to_source(localize.find(maps[..., c]), place) for c in {label, guess}}

@@ -169,6 +169,9 @@ def create(
         'norm_momentum': norm_momentum if norm_momentum != 0.9 else 0,
         'output_stride': output_stride,
     }
+    # The release's poolings round up; rounded down, the last map would not reach the image's end (500 x 375 pixels).
+    if alignment == 'reference' and trunk == 'vgg':
+        sizes['ceil_mode'] = True
     network = models.create(trunk, num_classes=0, dtype=dtype, **{key: value for key, value in sizes.items() if value})
     # The trunk's maps at each stride: the last of its stages, not the transition behind it.
     last_at = {stride: name for name, stride in network.endpoint_strides.items() if not name.startswith('transition')}

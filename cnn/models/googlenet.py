@@ -58,13 +58,14 @@ class Auxiliary(nn.Module):
     conv: Callable
     norm: Callable
     dense: Callable
+    bias_init: initializers.Initializer
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         # The same 4x4 means of the paper's 14x14 maps are 5x5 windows at stride 3, and adaptive cells in torchvision.
         x = layers.adaptive_avg_pool(x, 4) if self.adaptive else layers.avg_pool(x, 5, 3)
         x = _unit(self.conv, self.norm, train)(x, 'conv', self.width(128), 1).reshape(x.shape[0], -1)
-        x = nn.relu(self.dense(self.width(1024), name='fc1')(x))
+        x = nn.relu(self.dense(self.width(1024), bias_init=self.bias_init, name='fc1')(x))
         x = nn.Dropout(0.7, deterministic=not train)(x)
         return self.dense(self.num_classes, dtype=jnp.float32, name='fc2')(x)
 
@@ -88,6 +89,7 @@ class GoogLeNet(nn.Module):
     conv: Callable
     norm: Callable
     dense: Callable
+    bias_init: initializers.Initializer
 
     @property
     def endpoint_strides(self) -> dict[str, int]:
@@ -132,7 +134,7 @@ class GoogLeNet(nn.Module):
             endpoints[f'inception_{name}'] = x
             if name in AUXILIARY and self.auxiliary and (train or self.is_initializing()):
                 head = AUXILIARY[name]
-                parts = (self.width, self.adaptive, self.conv, self.norm, self.dense)
+                parts = (self.width, self.adaptive, self.conv, self.norm, self.dense, self.bias_init)
                 endpoints[f'{head}_logits'] = Auxiliary(self.num_classes, *parts, name=head)(x, train)
         if not self.num_classes:
             return x, endpoints
@@ -152,7 +154,7 @@ def create(
     norm: str = '',
     norm_axis: str | None = None,
     norm_momentum: float = 0.9,
-    lrn: bool | None = None,
+    lrn: str = '',
     dropout: float = -1.0,
     dtype: layers.Dtype = jnp.float32,
 ) -> GoogLeNet:
@@ -166,7 +168,7 @@ def create(
       width: factor on every layer's features; 0 is 1, and 1/4 for 'small'.
       norm: 'batch', 'group' or 'none'; '' is the variant's own, and 'batch' for 'small': in the paper's net that small
         nothing carries the signal through 22 thin layers (ten epochs of digits leave it at chance).
-      lrn: local response normalisation; by default where there is no other norm.
+      lrn: local response normalisation, 'paper' or 'none'; '' is 'paper' where there is no other norm.
       dropout: share of the last features dropped in training; -1 is the variant's own, 0.4 or 0.2.
 
     Raises:
@@ -174,6 +176,8 @@ def create(
     """
     layers.check_choice('googlenet variant', variant, tuple(VARIANTS))
     layers.check_choice('googlenet stem', stem, ('imagenet', 'small'))
+    if lrn:
+        layers.check_choice('googlenet lrn', lrn, ('paper', 'none'))
     chosen, small = VARIANTS[variant], stem == 'small'
     norm = norm or ('batch' if small else chosen['norm'])
     width = width or (0.25 if small else 1)
@@ -189,7 +193,7 @@ def create(
         num_classes,
         auxiliary,
         small,
-        plain if lrn is None else lrn,
+        lrn == 'paper' or (not lrn and plain),
         chosen['last_pool'],
         chosen['kernel5'],
         chosen['adaptive'],
@@ -198,6 +202,7 @@ def create(
         conv,
         make_norm,
         partial(layers.Dense, dtype=dtype, kernel_init=init),
+        bias,
     )
 
 

@@ -183,7 +183,7 @@ def create(
     order: str = 'original',
     stride_on: str = '3x3',
     bottleneck: bool | None = None,
-    zero_init: bool | None = None,
+    zero_init: bool | str = 'auto',
     width: int = 0,
     conv: str = 'standard',
     norm: str = 'batch',
@@ -203,8 +203,8 @@ def create(
       order: of convolution, norm, ReLU and addition; the five of He et al. 2016, figure 4.
       stride_on: the convolution of a bottleneck that strides: '1x1' (paper) or '3x3' (torchvision).
       bottleneck: by default where the paper has it: ImageNet depths of 50 and more.
-      zero_init: starts each unit as the identity; by default only where no norm keeps the sum of units bounded
-        (Zhang et al. 2019, arXiv:1901.09321).
+      zero_init: True starts each unit as the identity; 'auto' does only where no norm keeps the sum of units bounded
+        (Zhang et al. 2019, arXiv:1901.09321). A config has 'auto', 'true' or 'false'.
       width: channels of the first stage; 0 is 64 ('imagenet') or 16 ('cifar').
       conv: kind of the units' 3x3 convolutions, a name of `layers.CONVOLUTIONS`.
       norm: 'batch', 'group' or 'none'; `norm_axis` names the mapped axis of synchronised batch norm.
@@ -219,8 +219,12 @@ def create(
     if bottleneck is None:
         bottleneck = imagenet and depth >= 50
     sizes = _stage_sizes(depth, imagenet, bottleneck)
-    if zero_init is None:
+    zero_init = str(zero_init).lower()
+    layers.check_choice('resnet zero_init', zero_init, ('auto', 'true', 'false'))
+    if zero_init == 'auto':
         zero_init = norm == 'none' and residual and order in ('original', 'relu_only_preact')
+    else:
+        zero_init = zero_init == 'true'
     if zero_init and not (residual and order in ('original', 'relu_only_preact')):
         raise ValueError(
             f'resnet zero_init=True would silence order={order!r} with residual={residual}; '

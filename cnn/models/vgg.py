@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cnn.models import initializers, layers
+from cnn.models import alexnet, initializers, layers
 
 
 class VGG(nn.Module):
@@ -31,6 +31,7 @@ class VGG(nn.Module):
     norm: Callable
     lrn: bool
     small: bool
+    ceil_mode: bool
     dropout: float
     dense_init: initializers.Initializer
     dtype: layers.Dtype
@@ -61,15 +62,21 @@ class VGG(nn.Module):
                 x = make(features, kernel, name=f'conv{i}_{j}')(x)
                 x = nn.relu(self.norm(name=f'norm{i}_{j}')(x, train))
                 if first and self.lrn:
-                    x = layers.LocalResponseNorm(name='lrn1')(x)
+                    # AlexNet's, its alpha scaled to images of deviation one, which the other VGGs read.
+                    x = layers.LocalResponseNorm(**alexnet.LRN['unit'], name='lrn1')(x)
             endpoints[f'conv{i}'] = x
             # Rounding up leaves small images (28 pixels) a cell in the end.
-            endpoints[f'pool{i}'] = x = layers.max_pool(x, 2, 2, ceil_mode=self.small)
+            endpoints[f'pool{i}'] = x = layers.max_pool(x, 2, 2, ceil_mode=self.ceil_mode or self.small)
 
         if not self.num_classes:
             return x, endpoints
         dropout = nn.Dropout(self.dropout, deterministic=not train)
         dense = self.classifier == 'dense'
+        if not dense and not self.small and min(x.shape[1:3]) < 7:
+            raise ValueError(
+                f"vgg classifier='conv' reads 7 x 7 cells, and images of {images.shape[1]} x {images.shape[2]} have "
+                f"{x.shape[1]} x {x.shape[2]}; take 224 pixels or more, or classifier='dense'"
+            )
         if dense:
             x = x if self.small else layers.adaptive_avg_pool(x, 7)
             x = x.reshape(x.shape[0], -1)
@@ -127,6 +134,7 @@ def create(
     lrn: bool = False,
     stem: str = 'imagenet',
     width: float = 0,
+    ceil_mode: bool = False,
     dropout: float = 0.5,
     dtype: layers.Dtype = jnp.float32,
 ) -> VGG:
@@ -137,11 +145,13 @@ def create(
         convolutions), D, E; or 'B5x5', the shallow net of section 4.1 that B is compared with.
       batch_norm: True is `norm='batch'`, which no paper net has but torchvision's `_bn` do; the biases stay. `norm` may
         also be 'group' or 'none'; `norm_axis` names the mapped axis of synchronised batch norm.
-      classifier: 'dense' or 'conv'; `convert_classifier` turns the parameters of one into the other's.
+      classifier: 'dense', or 'conv' for images of at least 224 pixels; `convert_classifier` turns the parameters of
+        one into the other's.
       conv: kind of every convolution but the first, a name of `layers.CONVOLUTIONS`.
       lrn: local response normalisation after the first layer (A-LRN, with variant '11').
       stem: 'imagenet', or 'small' for images of 28 to 32 pixels, whose last map is one cell.
       width: factor on every layer's features; 0 is 1, and 1/4 for 'small'.
+      ceil_mode: poolings round odd sizes up, as Caffe's; always for 'small'.
       dropout: share of fc6's and fc7's outputs dropped in training.
 
     Raises:
@@ -167,6 +177,7 @@ def create(
         layers.make_norm(norm, axis_name=norm_axis, momentum=norm_momentum, dtype=dtype),
         lrn,
         small,
+        ceil_mode,
         dropout,
         # torchvision's 0.01 suits layers of 4,096; thin ones would pass on almost nothing.
         initializers.he_fan_in if small else initializers.normal(0.01),

@@ -76,6 +76,7 @@ class ZF(nn.Module):
         if self.pyramid:
             x = spatial_pyramid(x, levels=self.pyramid)
         elif not self.small:
+            # pool5 of 224 pixels has 7 x 7 cells, and fc6 reads 6 x 6: means of neighbours, no part of the release.
             x = layers.adaptive_avg_pool(x, 6)
         x = x.reshape(x.shape[0], -1)
         for name, features in zip(('fc6', 'fc7'), self.hidden, strict=True):

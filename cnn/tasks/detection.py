@@ -71,7 +71,8 @@ class Detection:
       max_detections: D, how many an image has at most.
       score_threshold: what scores less is no detection; low, because average precision counts the tail as well.
       nms_threshold: overlap above which the lesser of two boxes of a class is suppressed.
-      use_difficult: whether objects marked difficult are learnt; none of the papers does. They are never scored.
+      use_difficult: whether objects marked difficult are learnt, as R-CNN and Fast R-CNN do (its table 1); SPPNet,
+        Faster R-CNN and YOLO do not. They are never scored.
       ap: of `map_50`, one of AP_KINDS.
       dtype: what images are cast to; the network's compute type.
 

@@ -1,6 +1,7 @@
 """Fast R-CNN as a task: a head on regions that come with the images or from any function (Girshick 2015,
 arXiv:1504.08083)."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -77,9 +78,9 @@ class FastRCNN(Fitting, Detection):
         if self.linear.classifier == 'svm':
             margins = said['margins'][0].reshape(*found.boxes.shape[:2], -1)
         limits = {'nms_threshold': self.nms_threshold, 'score_threshold': self.score_threshold}
-        count = self.max_detections
+        roi = dataclasses.replace(self.roi, regress=self.roi.regress and self.linear.regress)
         return regions.detect(
-            logits, deltas, *found, scene.window, self.roi, **limits, count=count, margins=margins
+            logits, deltas, *found, scene.window, roi, **limits, count=self.max_detections, margins=margins
         )
 
     def describe(

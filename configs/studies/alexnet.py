@@ -20,13 +20,12 @@ def get_config(arg: str = ''):
     if small:
         a.image_size = a.image_size or (14 if digits else 24)
     c = alexnet.get_config(section.rest(a))
-    plain = {'crop': 'none'} if small else {'crop': 'random_resized', 'min_area': 1.0, 'lighting': 0.0}
     arms = {
         'whole': {},
         'without_lrn': {'model': {'lrn': 'none'}},
         'without_overlap': {'model': {'overlapping': False}},
         'without_dropout': {'model': {'dropout': 0.0}},
-        'without_augmentation': {'augmentation': plain | {'flip': False}},
+        'without_augmentation': {'augmentation': {'crop': 'none', 'flip': False, 'lighting': 0.0}},
     }
     seeds = (20 if digits else 10) if small else 3
     section.add(c, 'alexnet', arms, seeds=seeds, columns='accuracy,loss,fit_accuracy')

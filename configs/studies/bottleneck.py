@@ -16,7 +16,7 @@ def get_config(arg: str = ''):
     """See the file's docstring."""
     a = section.parse(arg, 'cifar10')
     small = a.size == 'small'
-    units, width, narrow = (1, 64, 18) if small else (6, 64, 18)
+    units, width, narrow = (1, 64, 18) if small else (6, 64, 16)
     c = resnet.get_config(f'{section.rest(a)},depth={6 * units + 2}')
     c.model.bottleneck = False
     arms = {

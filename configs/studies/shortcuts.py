@@ -17,6 +17,8 @@ def get_config(arg: str = ''):
     c = resnet.get_config(f'{section.rest(a)},depth={32 if a.size == "small" else 34}')
     arms = {name: {'model': {'shortcut': name}} for name in 'ABC'} | {'plain': {'model': {'residual': False}}}
     section.add(c, 'shortcuts', arms, seeds=5 if a.size == 'small' else 3)
+    # Table 3 is by ten crops.
+    c.evaluation.views = 'center' if a.size == 'small' else 'ten_crop'
     if a.size == 'small':
         section.digits(c, a, epochs=4.0)
         c.model.width = 8

@@ -27,6 +27,8 @@ def get_config(arg: str = ''):
         'wide_5x5': {'model': shallow | {'width': WIDER * width}},
     }
     section.add(c, 'stacked_3x3', arms, kind='cost', seeds=5 if a.size == 'small' else 3)
+    # Section 4.1 compares them by a central crop.
+    c.evaluation.views = 'center'
     if a.size == 'small':
         section.digits(c, a, epochs=10.0)
         # Five poolings need 28 pixels.

@@ -7,6 +7,7 @@ import jax
 import pytest
 
 from cnn.experiments import build, settings
+from cnn.training import optimizer
 from configs import common
 from input_pipeline import datasets, placement
 
@@ -92,6 +93,9 @@ def test_yolos_weights_shrink_by_what_darknets_do():
     ('alexnet', '', 'dataset'), ('googlenet', 'dataset=imagenet2012', 'caffe'),
     ('rcnn', 'dataset=voc/2007', 'caffe'), ('rcnn', 'dataset=voc/2007,variant=L', 'dataset'),
     ('sppnet', 'dataset=voc/2007', 'caffe'), ('fast_rcnn', 'dataset=voc/2007,variant=M', 'caffe'),
+    ('fcn', 'dataset=oxford_iiit_pet,trunk=alexnet', 'caffe'), ('fcn', '', 'dataset'),
+    ('stanford_dogs', 'model=alexnet,variant=paper', 'caffe'), ('stanford_dogs', 'model=alexnet', 'dataset'),
+    ('rcnn', 'dataset=voc/2007,trunk=alexnet', 'caffe'), ('rcnn', 'dataset=voc/2007,trunk=resnet', 'dataset'),
     ('fast_rcnn', 'dataset=voc/2007', 'dataset'), ('faster_rcnn', 'dataset=voc/2007,variant=ZF', 'caffe'),
 ])  # fmt: skip
 def test_networks_with_response_normalisation_read_the_pixels_its_alpha_is_for(name, arg, expected):
@@ -125,3 +129,37 @@ def test_arguments_are_read_into_their_types():
     assert (a.depth, a.flag, a.rate) == (20, True, 0.5)
     with pytest.raises(ValueError, match="flag='perhaps' takes true or false"):
         common.parse_arg('flag=perhaps', flag=False)
+
+
+def test_the_r_cnn_lines_solvers_are_the_releases():
+    """Difficult objects and rates: fast-rcnn and rcnn have no filter, Faster R-CNN and SPPNet have; every prototxt has
+    1 and 2 for weights and biases, R-CNN's fc8_pascal 10 and 20, and its VGG-16 batches of 24."""
+    names = ('rcnn', 'sppnet', 'fast_rcnn', 'faster_rcnn', 'yolo')
+    found = {name: config_of(name, 'dataset=voc/2007') for name in names}
+    difficult = {name for name, config in found.items() if config.detection.use_difficult}
+    assert difficult == {'rcnn', 'fast_rcnn'}
+    for name in ('sppnet', 'fast_rcnn', 'faster_rcnn'):
+        assert optimizer.parse_rates(found[name].optimizer.rates) == [('/bias$', 2.0)]
+    rates = {'/bias$': 2.0, 'cls_score/kernel': 10.0, 'cls_score/bias': 20.0}
+    assert dict(optimizer.parse_rates(found['rcnn'].optimizer.rates)) == rates
+    regions = {variant: config_of('rcnn', f'dataset=voc/2007,variant={variant}') for variant in 'SL'}
+    assert {variant: c.batch_size * c.roi.batch for variant, c in regions.items()} == {'S': 128, 'L': 24}
+    assert config_of('faster_rcnn', 'dataset=voc/2007,variant=C4').optimizer.rates == ''
+    assert config_of('rcnn').optimizer.rates == ''
+
+
+@pytest.mark.parametrize(('name', 'arg', 'side'), [
+    ('sppnet', '', 1152), ('fast_rcnn', '', 1000), ('fast_rcnn', 'scales=five', 2000), ('faster_rcnn', '', 1000),
+])  # fmt: skip
+def test_the_shortest_side_follows_the_size_of_the_image(name, arg, side):
+    arg = f'dataset=voc/2007,{arg}'.rstrip(',')
+    own, half = config_of(name, arg), config_of(name, f'{arg},image_size={side // 2}')
+    assert own.image_size == side
+    for config in (own, half):
+        settings.check(config)
+    # Section 5.2 of Fast R-CNN and section 4.1 of SPPNet have the same five.
+    published = own.canvas.scales or (688 if name == 'sppnet' else 600,)
+    assert published in ((480, 576, 688, 864, 1200), (688,), (600,))
+    assert (half.canvas.scales or (half.canvas.shortest,)) == tuple(s // 2 for s in published)
+    if 'sppnet' in name or 'five' in arg:
+        assert [s / 2 for s in own.model.scales] == list(half.model.scales) != []

@@ -10,7 +10,7 @@ import pytest
 from cnn.analysis.studies import STUDIES, judge_all
 from cnn.analysis.study_table import Row, Table
 from cnn.analysis.study_verdict import NOT_JUDGED
-from cnn.experiments import arms, build, grid
+from cnn.experiments import arms, build, cost, grid
 from cnn.plots import study as plots
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -28,7 +28,8 @@ def table_of(config, seeds=3):
     rng = np.random.default_rng(0)
     rows = [
         Row(arm.name, arm.section, arm.values, {name: rng.random(seeds) for name in METRICS},
-            {'step_seconds': rng.random(4)} if config.study.timing else {}, {'parameters': 1 + k, 'macs': 5 - (k % 3)})
+            {'step_seconds': rng.random(4)} if config.study.timing else {},
+            {'parameters': 1 + k, 'macs': 100 - (k % 3)})
         for k, arm in enumerate(arms.of(config))
     ]  # fmt: skip
     return Table(tuple(rows), tuple(range(seeds)))
@@ -106,3 +107,19 @@ def test_alexnets_small_size_is_of_the_digits_or_of_natural_images():
         model = build.model(arm.config, 10)
         (logits, _), _ = jax.eval_shape(lambda x, m=model, k=keys: m.init_with_output(k, x, train=True), images)
         assert logits.shape == (2, 10)
+
+
+@BOTH
+def test_the_narrow_network_multiplies_hardly_more_often_than_the_one_with_bottlenecks(size):
+    found = {arm.name: cost.counted(arm.config, 10) for arm in arms.of(config_of('bottleneck', f'size={size}'))}
+    assert found['bottleneck']['macs'] < found['narrow']['macs'] < 1.05 * found['bottleneck']['macs']
+    assert found['basic']['macs'] > 5 * found['bottleneck']['macs']
+
+
+def test_one_thing_differs_between_the_arms_of_a_paper():
+    """Response normalisation, views and crops are the same in all arms, and those of the source."""
+    batch_norm = config_of('batch_norm', 'size=paper').study.arms
+    assert batch_norm['with'].model.lrn == batch_norm.without.model.lrn == 'paper'
+    assert config_of('stacked_3x3', 'size=paper').evaluation.views == 'center'
+    assert config_of('shortcuts', 'size=paper').evaluation.views == 'ten_crop'
+    assert config_of('alexnet', 'size=paper').study.arms.without_augmentation.augmentation.crop == 'none'

@@ -256,3 +256,19 @@ def test_a_wrong_size_is_one_line_that_names_the_right_one(sizes, message):
     with pytest.raises(ValueError, match=message) as error:
         models.create('fcn', num_classes=2, **sizes)
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('variant', VGG)
+def test_the_references_scores_reach_every_pixel_of_a_photograph(variant):
+    """500 x 375 pixels are VOC's usual size; poolings that round down would end ten columns before the image does."""
+    module = models.create('fcn', num_classes=2, trunk='vgg', trunk_variant='11', width=1 / 64, variant=variant,
+                           alignment='reference')  # fmt: skip
+    images = jnp.zeros((1, 375, 500, 3))
+    variables = module.lazy_init(jax.random.key(0), jax.ShapeDtypeStruct(images.shape, images.dtype))
+    variables = flax.core.unfreeze(variables)
+    variables['params']['score_fr']['bias'] = np.ones(2, np.float32)
+    logits, endpoints = jax.jit(module.apply)(variables, images)
+    # voc-fcn32s: 22 x 18 cells behind pool5 (700 x 575 pixels with the padding), of which fc6 leaves 16 x 12.
+    assert endpoints['score_fr'].shape == (1, 12, 16, 2)
+    # Its scores fade out from the crop's corner on, (1 - 0.391)² of a cell's for strides of 32, and nowhere to nothing.
+    assert float(logits.min()) > 0.3

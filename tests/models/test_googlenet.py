@@ -1,7 +1,11 @@
 """GoogLeNet: the sizes of the paper's table, and heads that speak in training only."""
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from cnn import models
 from tests.models.networks import endpoints
 
 
@@ -33,3 +37,23 @@ def test_auxiliary_heads_speak_in_training_only_and_only_where_asked_for():
     assert heads <= endpoints('googlenet', 224, train=True, auxiliary=True).keys()
     assert not heads & endpoints('googlenet', 224, train=False, auxiliary=True).keys()
     assert not heads & endpoints('googlenet', 224, train=True, auxiliary=False).keys()
+
+
+def test_biases_are_the_releases():
+    """bvlc_googlenet: 0.2 but in the classifiers."""
+    module = models.create('googlenet', num_classes=4, width=1 / 16, auxiliary=True)
+    images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    params = module.lazy_init(jax.random.key(0), images)['params']
+    biases = {name: float(np.unique(params[head][name]['bias']).item()) for head in ('aux1', 'aux2')
+              for name in ('conv', 'fc1', 'fc2')}  # fmt: skip
+    assert biases == pytest.approx({'conv': 0.2, 'fc1': 0.2, 'fc2': 0})
+    assert float(params['fc']['bias'].max()) == 0
+
+
+def test_response_normalisation_is_there_unless_another_norm_is_or_as_asked_for():
+    found = {(norm, lrn): models.create('googlenet', num_classes=4, norm=norm, lrn=lrn).lrn
+             for norm in ('none', 'batch') for lrn in ('', 'paper', 'none')}  # fmt: skip
+    assert found == {('none', ''): True, ('none', 'paper'): True, ('none', 'none'): False,
+                     ('batch', ''): False, ('batch', 'paper'): True, ('batch', 'none'): False}  # fmt: skip
+    with pytest.raises(ValueError, match="did you mean 'paper'"):
+        models.create('googlenet', num_classes=4, lrn='papers')

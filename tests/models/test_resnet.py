@@ -10,6 +10,7 @@ import pytest
 from cnn import models
 from cnn.models import layers
 from cnn.models.resnet import Unit, subsample_and_pad
+from configs import resnet as resnet_config
 from tests.models.networks import shapes
 
 # Convolutions that multiply by CONV[i] and norms that do gamma x + beta: a unit becomes arithmetic on one number.
@@ -111,3 +112,13 @@ def test_dilation_instead_of_stride_keeps_parameters_and_resolution(output_strid
     assert module.endpoint_strides['conv5'] == output_stride
     usual = shapes('resnet', num_classes=2, size=64, depth=50, width=8)
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, usual)
+
+
+@pytest.mark.parametrize(('zero_init', 'norm', 'zeros'), [
+    ('auto', 'none', 'conv'), ('auto', 'batch', ''), ('true', 'batch', 'norm'), ('false', 'none', ''),
+    (True, 'none', 'conv'),
+])  # fmt: skip
+def test_a_config_says_what_starts_at_zero_or_leaves_it_to_the_network(zero_init, norm, zeros):
+    module = models.create('resnet', num_classes=2, depth=18, norm=norm, zero_init=zero_init)
+    assert module.unit.keywords['zero_init'] == zeros
+    assert resnet_config.get_config().model.zero_init == 'auto'

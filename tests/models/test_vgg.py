@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cnn import models
-from cnn.models import vgg
+from cnn.models import layers, vgg
+from configs import vgg as vgg_config
 
 SIZES = {'num_classes': 3, 'variant': '11', 'width': 0.02}
 
@@ -77,3 +78,26 @@ def test_the_shallow_net_has_one_5x5_for_each_pair_of_3x3():
     convolutions = 25 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512 * 512) + 64 + 128 + 256 + 512 + 512
     dense = 512 * 7 * 7 * 4096 + 4096 + 4096 * 4096 + 4096 + 4096 * 1000 + 1000
     assert found == convolutions + dense == 134_503_528
+
+
+def test_images_without_seven_cells_are_refused_by_the_convolutional_classifier_and_read_by_the_dense_one():
+    """Its mean over no cell at all would be NaN."""
+    images = jax.ShapeDtypeStruct((1, 160, 160, 3), jnp.float32)
+    convolutional = models.create('vgg', **SIZES, classifier='conv')
+    with pytest.raises(ValueError, match="images of 160 x 160 have 5 x 5; take 224 pixels or more, or classifier='den"):
+        jax.eval_shape(lambda x: convolutional.init(jax.random.key(0), x), images)
+    assert vgg_config.get_config('dataset=imagenet2012,image_size=160').model.classifier == 'dense'
+    assert vgg_config.get_config('dataset=imagenet2012').model.classifier == 'conv'
+
+
+def test_response_normalisation_divides_by_more_than_a_constant():
+    images = jax.random.normal(jax.random.key(1), (1, 32, 32, 3))
+    sizes = SIZES | {'width': 0.25, 'stem': 'small'}
+    with_lrn, without = (models.create('vgg', **sizes, lrn=lrn) for lrn in (True, False))
+    variables = without.lazy_init(jax.random.key(0), jax.ShapeDtypeStruct(images.shape, images.dtype))
+    run = {'capture_intermediates': lambda module, _: module.name == 'lrn1', 'mutable': 'intermediates'}
+    _, found = with_lrn.apply(variables, images, **run)
+    plain = jax.nn.relu(layers.Conv(16, 3, padding=1).apply({'params': variables['params']['conv1_1']}, images))
+    normalised = found['intermediates']['lrn1']['__call__'][0]
+    ratio = np.asarray(normalised[plain > 0.1] / plain[plain > 0.1])
+    assert ratio.max() > 1.2 * ratio.min()
