@@ -33,6 +33,7 @@ class AlexNet(nn.Module):
     dropout_first: bool
     adaptive: int
     ceil_mode: bool
+    pool_padding: int
     init_of: Callable
     dtype: layers.Dtype
 
@@ -48,7 +49,7 @@ class AlexNet(nn.Module):
         """The pixel of the input over which cell 0 of each spatial endpoint is centred."""
         strides, offsets, at, step = self.endpoint_strides, {}, 0.0, 1
         for name in ('conv1', 'pool1', 'conv2', 'pool2', 'conv3', 'conv4', 'conv5', 'pool5'):
-            kernel, padding = self.sizes[name][1::2] if name in self.sizes else (3 if self.overlapping else 2, 0)
+            kernel, padding = self.sizes[name][1::2] if name in self.sizes else self._pool(name)
             at += step * ((kernel - 1) / 2 - padding)
             offsets[name], step = at, strides[name]
         return offsets
@@ -64,9 +65,9 @@ class AlexNet(nn.Module):
                 # Section 3.4 of the paper: windows of 3 at stride 2 overlap. Caffe's rounding up, which changes nothing
                 # at 227 pixels, gives 224 the same 6x6 maps; windows of 2 give them rounding down ("output of
                 # equivalent dimensions").
-                window = 3 if self.overlapping else 2
+                window, padding = self._pool(f'pool{i}')
                 ceil_mode = self.ceil_mode and self.overlapping
-                endpoints[f'pool{i}'] = x = layers.max_pool(x, window, 2, ceil_mode=ceil_mode)
+                endpoints[f'pool{i}'] = x = layers.max_pool(x, window, 2, padding, ceil_mode=ceil_mode)
         if not self.num_classes:
             return x, endpoints
         if self.adaptive:
@@ -81,6 +82,10 @@ class AlexNet(nn.Module):
         endpoints['pre_logits'] = endpoints['fc7']
         endpoints['logits'] = x = self._classify(x.astype(jnp.float32))
         return x, endpoints
+
+    def _pool(self, name: str) -> tuple[int, int]:
+        """A pooling's window and padding."""
+        return 3 if self.overlapping else 2, 0 if name == 'pool5' else self.pool_padding
 
     def _conv(self, name: str, x: jax.Array) -> jax.Array:
         features, kernel, stride, padding = self.sizes[name]
@@ -136,6 +141,7 @@ def create(
     width: float = 0,
     lrn: str = '',
     overlapping: bool = True,
+    padded: bool = False,
     dropout: float = 0.5,
     init: str = '',
     dtype: layers.Dtype = jnp.float32,
@@ -152,6 +158,8 @@ def create(
         pixels of 0 to 255 less their mean; beside images normalised to a deviation of one it makes the divisor a
         constant. 'unit' is the paper's for these: alpha times 57 squared, which divides as it would there.
       overlapping: pooling windows of 3 at stride 2 rather than 2 at stride 2.
+      padded: conv1 by 5 and the first two poolings by 1, so that cells are centred over every 16th pixel from the first
+        on, as in Fast R-CNN's release of CaffeNet; the same parameters.
       dropout: share of fc6's and fc7's outputs dropped in training.
       init: 'paper', 'torch' or 'he'; '' is the variant's own, and 'he' for 'small'.
 
@@ -171,6 +179,10 @@ def create(
     init = init or ('he' if small else chosen['init'])
     layers.check_choice('alexnet init', init, tuple(INITS))
     width = width or (0.25 if small else 1)
+    if padded:
+        if small or variant != 'paper' or not overlapping:
+            raise ValueError("alexnet padded=True is of variant='paper' with stem='imagenet' and overlapping pooling")
+        sizes = sizes | {'conv1': (*sizes['conv1'][:3], 5)}
     return AlexNet(
         num_classes,
         {name: _scaled(size, width) for name, size in sizes.items()},
@@ -181,6 +193,7 @@ def create(
         chosen['dropout_first'],
         0 if small else chosen['adaptive'],
         chosen['ceil_mode'],
+        int(padded),
         INITS[init],
         dtype,
     )

@@ -1,5 +1,6 @@
 """A classifier of colours finds the patch of its colour in a photograph, in pixels of the photograph."""
 
+import io
 import types
 
 import flax.linen as nn
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from PIL import Image
 
 from cnn.analysis import localize as analysis
 from cnn.experiments import localize
@@ -56,3 +58,52 @@ def test_it_is_for_classifiers():
     config = ConfigDict({'task': 'segmentation'})
     with pytest.raises(ValueError, match='--mode=localize is for classification, not for segmentation'):
         localize.run(config, None)
+
+
+class Photographs:
+    """Three images with boxes, of which the second is no image and the third has a box turned around."""
+
+    def __init__(self, bad):
+        image = np.full((48, 96, 3), 60, np.uint8)
+        image[10:30, 60:90, 1] = 250
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, 'png')
+        encoded = file.getvalue()
+        box = [60 / 96, 10 / 48, 90 / 96, 30 / 48]
+        self.examples = [{'image': encoded, 'label': 1, 'boxes': np.array([box])},
+                         {'image': bad, 'label': 1, 'boxes': np.array([box])},
+                         {'image': encoded, 'label': 1, 'boxes': np.array([box, box[2:] + box[:2]])}]  # fmt: skip
+        self.info = types.SimpleNamespace(name='photographs', class_names=('red', 'green', 'blue'),
+                                          require=lambda what: None)  # fmt: skip
+
+    def __len__(self):
+        return len(self.examples)
+
+    def read(self, index):
+        return self.examples[index]
+
+    def example_id(self, index):
+        return f'photograph_{index}.png'
+
+
+def scored(tmp_path, monkeypatch, bad, allowed):
+    config = ConfigDict({'task': 'classification', 'image_size': 64, 'dataset': 'stanford_dogs',
+                         'input': {'statistics': 'half', 'max_bad_fraction': allowed}})  # fmt: skip
+    source = Photographs(bad)
+    task = types.SimpleNamespace(mean=(0.5,) * 3, std=(0.5,) * 3, dtype=jnp.float32)
+    for name, value in {'source': source, 'evaluation_split': 'test', 'scored_info': source.info, 'task': task,
+                        'model': Colours(3), 'outputs': 3}.items():  # fmt: skip
+        monkeypatch.setattr(localize.build, name, lambda *_, value=value: value)
+    monkeypatch.setattr(localize.initialise, 'trained', lambda *_: (VARIABLES, 7))
+    return localize.run(config, tmp_path)
+
+
+def test_an_image_that_cannot_be_read_is_counted_and_boxes_that_cannot_be_right_are_not_scored(
+    tmp_path, monkeypatch, capsys
+):
+    result = scored(tmp_path, monkeypatch, b'no image', 0.5)
+    assert (result['images'], result['bad_examples'], result['steps']) == (2, 1, 7)
+    assert result['true_corloc'] == 1
+    assert '1 images could not be read and are not scored: photograph_1.png (' in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r'1 of the first 2 images cannot be read.*photograph_1.png'):
+        scored(tmp_path, monkeypatch, b'no image', 0.1)

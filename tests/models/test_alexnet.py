@@ -157,3 +157,21 @@ def test_pooling_with_and_without_overlap_leaves_the_same_maps(stem, side):
         return {name: value.shape for name, value in endpoints.items()}
 
     assert maps(overlapping=False) == maps(overlapping=True)
+
+
+def test_padded_its_cells_lie_over_every_sixteenth_pixel():
+    """Fast R-CNN's release pools regions from cell round(x / 16)."""
+    padded, plain = (models.create('alexnet', num_classes=0, padded=own) for own in (True, False))
+    assert padded.endpoint_offsets['conv5'] == 0
+    assert plain.endpoint_offsets['conv5'] == 17
+    images = jax.ShapeDtypeStruct((1, 600, 1000, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: padded.init(jax.random.key(0), x), images)
+    _, endpoints = jax.eval_shape(padded.apply, variables, images)
+    # Caffe: (600 + 10 - 11) / 4 + 1 = 150, then ceil((150 + 2 - 3) / 2) + 1 = 76 and ceil((76 + 2 - 3) / 2) + 1 = 39.
+    assert endpoints['pool1'].shape[1] == 76
+    assert endpoints['conv5'].shape[1] == 39
+    assert jax.tree.map(lambda x: x.shape, variables) == jax.tree.map(
+        lambda x: x.shape, jax.eval_shape(lambda x: plain.init(jax.random.key(0), x), images)
+    )
+    with pytest.raises(ValueError, match="padded=True is of variant='paper'"):
+        models.create('alexnet', num_classes=0, stem='small', padded=True)

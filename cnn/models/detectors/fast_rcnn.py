@@ -170,10 +170,11 @@ def truncated_svd(params: dict[str, Any], ranks: dict[str, int]) -> dict[str, An
 
 
 # The paper's section 4.1; the trunk's own sizes are in `sizes`. CaffeNet is AlexNet but for the order of its first
-# layers (it pools before it normalises).
+# layers (it pools before it normalises). Its prototxt pads conv1 and the first poolings: "max" takes cell i to lie over
+# pixel 16 i. That of M pads nothing, and pools 17 pixels beside its regions; so does this one.
 _CLASSIC = {'head': 'dense', 'hidden': (4096, 4096), 'pooling': 'max', 'pool_size': 6, 'dropout': 0.5}
 VARIANTS = {
-    'S': _CLASSIC | {'trunk': 'alexnet', 'sizes': {'lrn': 'caffe'}, 'endpoint': 'conv5'},
+    'S': _CLASSIC | {'trunk': 'alexnet', 'sizes': {'lrn': 'caffe', 'padded': True}, 'endpoint': 'conv5'},
     'M': _CLASSIC | {'trunk': 'zf', 'sizes': {'variant': 'M'}, 'endpoint': 'conv5', 'hidden': (4096, 1024)},
     'L': _CLASSIC | {'trunk': 'vgg', 'sizes': {'variant': '16'}, 'endpoint': 'conv5', 'pool_size': 7},
     'ZF': _CLASSIC | {'trunk': 'zf', 'sizes': {'variant': 'ZF'}, 'endpoint': 'conv5'},
