@@ -1,11 +1,13 @@
 """What the head of Fast R-CNN learns and says: sampled regions by hand, losses and detections against NumPy."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn.tasks import regions
+from cnn.tasks import fast_rcnn, regions
 from cnn.tasks.detection import Scene
 from cnn.tasks.regions import RegionOptions, Regions
 from tests.tasks import boxes_by_hand as by_hand
@@ -134,3 +136,17 @@ def test_boxes_that_are_not_learnt_stay_where_they_were_proposed():
     )  # fmt: skip
     np.testing.assert_array_equal(found.boxes, boxes)
     np.testing.assert_array_equal(found.labels, [[0, 1]])
+
+
+@pytest.mark.parametrize('learnt', [True, False])
+@pytest.mark.parametrize('moved', [True, False])
+def test_fast_r_cnn_moves_boxes_where_it_learnt_to_and_is_asked_to(monkeypatch, learnt, moved):
+    """config.roi.regress and config.linear.regress, which evaluation may turn off."""
+    scene = types.SimpleNamespace(window=None)
+    task = types.SimpleNamespace(
+        proposals=lambda _: fast_rcnn.Proposals(jnp.zeros((1, 2, 4)), jnp.ones((1, 2), bool)),
+        _said=lambda *_: (None, None, {}), nms_threshold=0.3, score_threshold=0.0, max_detections=5,
+        linear=fast_rcnn.LinearOptions(classifier='softmax', regress=moved), roi=RegionOptions(regress=learnt),
+    )  # fmt: skip
+    monkeypatch.setattr(regions, 'detect', lambda *given, **_: given[5])
+    assert fast_rcnn.FastRCNN.detect(task, {}, scene).regress == (learnt and moved)
