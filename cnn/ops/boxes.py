@@ -71,8 +71,9 @@ def encode(
     """What a network should say at `anchors` to find `boxes` (Girshick et al. 2014, arXiv:1311.2524, appendix C).
 
     The shift of the centre in widths and heights of the anchor, and the logarithms of the ratios of the sides:
-    (x - xa) / wa, (y - ya) / ha, log(w / wa), log(h / ha); then less `means` and over `stds` (Fast R-CNN normalises its
-    targets by 0.1, 0.1, 0.2, 0.2; what others call weights is 1 / stds).
+    (x - xa) / wa, (y - ya) / ha, log(w / wa), log(h / ha); then less `means` and over `stds` (Faster R-CNN's release
+    normalises its targets by 0.1, 0.1, 0.2, 0.2, Fast R-CNN by each class's own mean and deviation; what others call
+    weights is 1 / stds).
 
     Args:
       boxes, anchors: `[..., 4]`, broadcast against each other. Sides below a thousandth of a pixel count as that, so

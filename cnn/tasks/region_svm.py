@@ -4,7 +4,8 @@ section 2.3 and appendix B), step by step as the authors' release does it (rcnn_
 Objects' own boxes are positive; whatever overlaps every object of the class by less than 0.3 is negative, and what is
 in between counts for nothing. Images come one by one. Of the first all negatives are learnt, of the others those that
 the machine of the moment does not keep beyond its margin; once there are some thousand new ones it is solved for again,
-and the easy ones are forgotten.
+and the easy ones are forgotten. SPPNet's section 4.1 also leaves out a negative that overlaps another by more than 0.7:
+here both are kept, as R-CNN keeps them.
 
 Letters: R regions of an image, D features, C classes.
 """

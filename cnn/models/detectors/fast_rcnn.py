@@ -28,8 +28,9 @@ class FastRCNN(nn.Module):
 
     Attributes:
       scales: factors on the images at which they go through the trunk outside training, where every region is read at
-        the one that brings its area nearest to `region` pixels (section 5.2); () for the images as they come. Training
-        sees each image at one scale, which whoever feeds it chooses.
+        the one that brings its area nearest to `region` pixels (section 5.2); () for the images as they come. An image
+        so long that it comes smaller than the largest scale has all of them smaller, where the release limits each by
+        itself. Training sees each image at one scale, which whoever feeds it chooses.
     """
 
     num_classes: int
