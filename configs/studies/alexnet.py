@@ -27,7 +27,7 @@ def get_config(arg: str = ''):
         'without_dropout': {'model': {'dropout': 0.0}},
         'without_augmentation': {'augmentation': {'crop': 'none', 'flip': False, 'lighting': 0.0}},
     }
-    seeds = (20 if digits else 8) if small else 3
+    seeds = (20 if digits else 4) if small else 3
     section.add(c, 'alexnet', arms, seeds=seeds, columns='accuracy,loss,fit_accuracy')
     if small:
         # Few examples, and steps enough to fit them: what is against overfitting needs something to do. At a rate at
