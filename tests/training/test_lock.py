@@ -19,10 +19,9 @@ import os, sys, time
 from cnn.training.lock import WorkdirLock
 
 with WorkdirLock(sys.argv[1]):
-    worker = os.fork()
-    if not worker:
-        time.sleep(600)
-    print(worker, flush=True)
+    # The worker speaks for itself, once it runs: until then it has not let go of its copy of the lock.
+    if not os.fork():
+        print(os.getpid(), flush=True)
     time.sleep(600)
 """
 

@@ -57,7 +57,7 @@ def test_auxiliary_heads_equal_torchvision():
     model = models.create(network, num_classes=1000, **sizes)
     variables = weights.from_arrays(state_dict('googlenet'), model)
     _, endpoints = jax.jit(model.apply)(variables, rule.images(size, batch))
-    parts = (model.width, model.adaptive, model.conv, model.norm, model.dense)
+    parts = (model.width, model.adaptive, model.conv, model.norm, model.dense, model.bias_init)
     for head, block in (('aux1', 'inception_4a'), ('aux2', 'inception_4d')):
         own = {collection: tree[head] for collection, tree in variables.items()}
         logits = Auxiliary(model.num_classes, *parts).apply(own, endpoints[block], False)
