@@ -7,6 +7,9 @@ from PIL import Image
 
 from benchmarks import run_all, studies, tables
 
+VERDICT = {'claim': {'en': 'Deeper is worse', 'ko': '깊을수록 나쁘다'},
+           'status': {'en': 'supported', 'ko': '뒷받침된다'}}  # fmt: skip
+
 
 def test_every_study_has_its_words_and_none_is_of_nobody():
     said = run_all.remarks(studies.REMARKS.read_text())
@@ -22,9 +25,7 @@ def test_every_study_has_its_words_and_none_is_of_nobody():
 def test_the_page_has_verdicts_tables_and_pictures_and_names_what_is_missing(tmp_path):
     workdir = tmp_path / 'runs' / 'depth'
     workdir.mkdir(parents=True)
-    both = {'en': 'Deeper is worse', 'ko': '깊을수록 나쁘다'}
-    verdict = {'claim': both, 'status': {'en': 'supported', 'ko': '뒷받침된다'}}
-    (workdir / 'study.json').write_text(json.dumps({'verdicts': [verdict]}))
+    (workdir / 'study.json').write_text(json.dumps({'verdicts': [VERDICT]}))
     (workdir / 'study.md').write_text('| a table |\n')
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     for name in ('study', 'drift'):
@@ -50,9 +51,7 @@ def test_the_page_has_verdicts_tables_and_pictures_and_names_what_is_missing(tmp
 def test_of_a_study_that_does_not_stand_the_page_keeps_what_it_has(tmp_path):
     workdir, docs = tmp_path / 'runs' / 'depth', tmp_path / 'docs'
     workdir.mkdir(parents=True)
-    both = {'en': 'Deeper is worse', 'ko': '깊을수록 나쁘다'}
-    verdict = {'claim': both, 'status': {'en': 'supported', 'ko': '뒷받침된다'}}
-    (workdir / 'study.json').write_text(json.dumps({'verdicts': [verdict]}))
+    (workdir / 'study.json').write_text(json.dumps({'verdicts': [VERDICT]}))
     (workdir / 'study.md').write_text('| a table |\n')
     said = {'': 'Above all.', 'depth': '### Depth\n\nCompared.\n\n**Paper\'s size**: large.',
             'width': '### Width\n\nCompared too.\n\n**Paper\'s size**: wide.'}  # fmt: skip
@@ -61,7 +60,7 @@ def test_of_a_study_that_does_not_stand_the_page_keeps_what_it_has(tmp_path):
     # Depth is gone; width is new.
     other = tmp_path / 'other' / 'width'
     other.mkdir(parents=True)
-    (other / 'study.json').write_text(json.dumps({'verdicts': [{**verdict, 'claim': {'en': 'Wider', 'ko': '넓게'}}]}))
+    (other / 'study.json').write_text(json.dumps({'verdicts': [{**VERDICT, 'claim': {'en': 'Wider', 'ko': '넓게'}}]}))
     (other / 'study.md').write_text('| another table |\n')
     second = studies.page(said, tmp_path / 'other', docs)
     assert 'Not run to their end: width.' in first
