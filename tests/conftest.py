@@ -1,5 +1,6 @@
 """Tests run on the CPU, on four virtual devices, with cheap compilation: numerics do not need optimised code."""
 
+import gc
 import os
 import pathlib
 
@@ -8,12 +9,17 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ['MPLBACKEND'] = 'agg'
 
 import jax
+import jaxlib
 import pytest
 
 from tests.report import browser
 
-# The fast path of XLA:CPU matters to users, not to tests: unoptimised code compiles three times faster.
-os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_backend_optimization_level=0'
+# The fast path of XLA:CPU matters to users, not to tests: unoptimised code compiles three times faster, and twice as
+# fast again without emitters of fusions. Later versions have no flag for these, and end at one they do not know.
+_FLAGS = ['--xla_backend_optimization_level=0']
+if jaxlib.__version__.startswith('0.10.'):
+    _FLAGS += ['--xla_cpu_use_fusion_emitters=false']
+os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *_FLAGS])
 jax.config.update('jax_num_cpu_devices', 4)
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared' / 'data'
@@ -33,6 +39,14 @@ def pytest_collection_modifyitems(config, items):
             print(f'{len(needing)} tests deselected: they need {what}, absent here')
             config.hook.pytest_deselected(items=needing)
             items[:] = [item for item in items if item not in needing]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _forget_programs():
+    """A file's compiled programs go with it: thousands of them make a process of five gigabytes, and a slow one."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope='session')

@@ -32,7 +32,7 @@ def start(workdir: pathlib.Path, *more: str, devices: int = 1, cache: pathlib.Pa
     env = {**os.environ, 'XLA_FLAGS': flags, 'PYTHONUNBUFFERED': '1'}
     env.pop('JAX_NUM_CPU_DEVICES', None)
     if cache is not None:
-        env |= {'JAX_COMPILATION_CACHE_DIR': str(cache), 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.5'}
+        env |= {'JAX_COMPILATION_CACHE_DIR': str(cache), 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1'}
     command = [sys.executable, 'main.py', *SMALL, f'--workdir={workdir}', *more]
     return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

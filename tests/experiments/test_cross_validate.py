@@ -32,6 +32,7 @@ def state(workdir):
     return {place.parent.name: np.load(place) for place in sorted(workdir.glob('members/*/predictions.npz'))}
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_every_layout_gives_each_fold_the_same_numbers(tmp_path):
     found = {}
     for layout in ('sequential', 'stacked', 'spread'):
@@ -69,6 +70,7 @@ def test_folds_cover_the_set_and_the_record_holds_together(tmp_path):
     assert (tmp_path / 'folds.png').stat().st_size > 5000
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_nested_folds_choose_inside_and_the_test_split_is_looked_at_last(tmp_path):
     c = config(count=2, inner=2, grid='optimizer.learning_rate=0.0,0.1', final=True)
     c.input.statistics, c.epochs, c.checkpoint.best_metric = 'computed', 2.0, 'loss'
@@ -84,6 +86,7 @@ def test_nested_folds_choose_inside_and_the_test_split_is_looked_at_last(tmp_pat
     assert len({read(place, 'dataset.json')['mean'][0] for place in members}) == 2
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_settings_and_seeds_are_members_and_the_chosen_mean_is_called_optimistic(tmp_path, capsys):
     c = config(count=2, grid='optimizer.learning_rate=0.0,0.1;loss.label_smoothing=0,0.1', seeds=2)
     document = cross_validate.run(c, tmp_path)
@@ -120,6 +123,7 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(tmp_path):
             assert values.tolist() == arrays[name].tolist()
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_the_weights_that_did_best_on_held_out_training_examples_are_the_ones_tested(tmp_path):
     c = config(count=2, early_stopping=0.25)
     # So high a rate that the last weights are hardly ever the best.

@@ -101,6 +101,7 @@ def test_boxes_on_a_photograph_are_in_its_own_pixels(photographs, tmp_path):
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_folds_of_scenes_keep_every_detection(tmp_path):
     config = small('digit_scenes', **{'input.train_split': 'train[:32]', 'folds.count': 2})
     config.folds.update({'layout': 'sequential', 'near_duplicates': False})

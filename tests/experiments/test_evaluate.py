@@ -35,6 +35,7 @@ def score(monkeypatch, workdir, data, depth, weights, *more) -> dict[str, float]
     return json.loads((workdir / 'result.json').read_text())['metrics']
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_a_trained_resnet_20_scores_its_known_accuracy_on_the_cifar_10_test_images(shared_data, tmp_path, monkeypatch):
     with tarfile.open(shared_data / 'cifar10_jpeg' / 'cifar10_jpeg_test.tar.gz') as archive:
         archive.extractall(tmp_path / 'cifar', filter='data')
@@ -48,6 +49,7 @@ def test_a_trained_resnet_20_scores_its_known_accuracy_on_the_cifar_10_test_imag
 
 
 @pytest.mark.parametrize(('depth', 'name'), [(20, 'resnet20-12fca82f.th'), (56, 'resnet56-4bfd9763.th')])
+@pytest.mark.usefixtures('no_pictures')
 def test_trained_resnets_know_their_lossless_training_images(shared_data, tmp_path, monkeypatch, depth, name):
     data = shared_data / 'cifar10_lossless' / 'cifar10_train1000_lossless.npz'
     weights = shared_data / 'cifar_resnets' / name
@@ -129,6 +131,7 @@ def test_frozen_norms_train_the_network_that_is_scored(trained, tmp_path, monkey
     assert json.loads((here / 'result.json').read_text())['metrics']['loss'] == pytest.approx(trains, rel=1e-4)
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_a_workdir_without_a_record_reads_what_the_run_it_takes_variables_from_measured(tmp_path):
     c = resnet.get_config('preset=tiny')
     c.devices, c.model.width, c.input.statistics = 1, 2, 'computed'

@@ -73,6 +73,7 @@ def test_each_step_is_taken_at_its_size_wherever_a_run_begins():
             assert run(first, per_dispatch) == expected[first:]
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_a_run_resumed_before_the_size_changes_equals_an_uninterrupted_one(tmp_path):
     config = resident_config()
     config.augmentation.policy = 'trivial'

@@ -35,7 +35,7 @@ def pair(workdir, cache, *more, of=lambda index: ({}, ())):
     """Two processes of two devices, each with the environment and the flags that `of` has for it."""
     options = '--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=2'
     env = {**os.environ, 'XLA_FLAGS': options, 'JAX_COMPILATION_CACHE_DIR': str(cache), 'PYTHONUNBUFFERED': '1',
-           'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.2'}  # fmt: skip
+           'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1'}  # fmt: skip
     env.pop('JAX_NUM_CPU_DEVICES', None)
     command = [sys.executable, 'main.py', *runs.SMALL, *MORE, f'--workdir={workdir}', *more]
     pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}

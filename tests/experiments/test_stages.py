@@ -53,6 +53,7 @@ def solving(monkeypatch):
     monkeypatch.setattr(Segmentation, 'fit', fit, raising=False)
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_each_stage_begins_with_the_one_before_and_is_not_repeated(config, tmp_path, capsys):
     result = stages.run(config, tmp_path)
     assert result['config']['model']['variant'] == '2s'
@@ -72,6 +73,7 @@ def test_each_stage_begins_with_the_one_before_and_is_not_repeated(config, tmp_p
     assert evaluate.run(stages.final(config, moved), moved)['metrics'] == pytest.approx(result['metrics'], 1e-5)
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_a_stage_may_be_solved_for(config, tmp_path, solving, capsys):
     config.stages.solved = ConfigDict({'fit': 'prior', 'model': {'variant': '4s'}})
     config.stages.order = 'coarse,solved'
@@ -84,6 +86,7 @@ def test_a_stage_may_be_solved_for(config, tmp_path, solving, capsys):
     assert json.loads((tmp_path / 'metrics.jsonl').read_text())['loss'] == pytest.approx(result['metrics']['loss'])
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_folds_go_through_the_stages(config, tmp_path, solving):
     config.stages.solved = ConfigDict({'fit': 'prior', 'model': {'variant': '4s'}})
     config.stages.order = 'coarse,solved'
@@ -104,6 +107,7 @@ def test_folds_go_through_the_stages(config, tmp_path, solving):
     assert begun == str(tmp_path / 'final' / 'stages' / 'coarse')
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_members_that_begin_with_their_own_variables_share_a_program(config, tmp_path):
     config.folds.update({'count': 2, 'layout': 'stacked'})
     cross_validate.run(config, tmp_path)

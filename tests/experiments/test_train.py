@@ -99,6 +99,7 @@ def small_config():
     return config
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_a_run_goes_on_with_another_number_of_devices(tmp_path, monkeypatch):
     config = small_config()
     with monkeypatch.context() as patch:
@@ -130,6 +131,7 @@ def test_a_damaged_compilation_cache_costs_a_warning_and_changes_nothing(whole, 
     assert runs.result(tmp_path / 'run') == runs.result(whole)
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_the_step_and_the_evaluation_compile_once_a_run(tmp_path, caplog):
     import jax
 
@@ -140,6 +142,7 @@ def test_the_step_and_the_evaluation_compile_once_a_run(tmp_path, caplog):
     assert sum('evaluation_step' in message for message in finished) == 1, finished
 
 
+@pytest.mark.usefixtures('no_pictures')
 def test_streaming_and_resident_data_train_to_the_same_bits(tmp_path):
     weights = []
     for mode in ('resident', 'streaming'):
