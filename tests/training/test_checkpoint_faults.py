@@ -35,7 +35,7 @@ print(sorted(path.name for path in checkpoints.folder.iterdir()))
 
 # One process imports, then forks a child for each life of the run: an import takes longer than ten saves.
 KILL = """
-import json, os, pathlib, random, signal, sys, time
+import contextlib, json, os, pathlib, random, signal, sys, time
 import numpy as np
 from cnn.training import log
 from cnn.training.checkpoint import Checkpoints
@@ -66,15 +66,20 @@ def live(saved):
     checkpoints.close()
     writer.close()
 
-def unfinished():
-    return any((folder / 'checkpoints').glob('*tmp*'))
+def unfinished(since):
+    # What an earlier life left stands until the next save clears it, and is older.
+    for path in (folder / 'checkpoints').glob('*tmp*'):
+        with contextlib.suppress(FileNotFoundError):  # finished meanwhile
+            if path.stat().st_mtime_ns > since:
+                return True
+    return False
 
 # How fast a machine saves is not known beforehand: some kills come at a moment drawn at random, the others as soon as a
-# save has begun, and lives go on until one of them was killed in the middle. Each life clears what the last one left.
+# save has begun, and lives go on until one of them was killed in the middle.
 saved = os.open(folder / 'saved', os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 torn = life = 0
 while life < 6 or (not torn and life < 100):
-    begin = os.stat(folder / 'saved').st_size
+    begin, born = os.stat(folder / 'saved').st_size, time.time_ns()
     child = os.fork()
     if not child:
         live(saved)
@@ -83,13 +88,13 @@ while life < 6 or (not torn and life < 100):
         time.sleep(0.001)
     if life % 2:
         deadline = time.monotonic() + 30
-        while not unfinished() and time.monotonic() < deadline:
+        while not unfinished(born) and time.monotonic() < deadline:
             time.sleep(0.0002)
     else:
         time.sleep(random.Random(life).uniform(0, 0.25))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    torn += unfinished()
+    torn += unfinished(born)
     life += 1
 child = os.fork()
 if not child:
