@@ -14,7 +14,7 @@ import pytest
 from tests.report import browser
 
 # The fast path of XLA:CPU matters to users, not to tests: unoptimised code compiles three times faster. Without its
-# emitters of fusions it would in half that, but then programs that should agree to the bit round differently.
+# emitters of fusions tests/ops would take half the time, but programs that should agree to the bit round differently.
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_backend_optimization_level=0'
 jax.config.update('jax_num_cpu_devices', 4)
 
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope='module', autouse=True)
 def _forget_programs():
-    """A file's compiled programs go with it: thousands of them make a process of five gigabytes, and a slow one."""
+    """A file's compiled programs go with it: thousands of them make a process of five gigabytes."""
     yield
     jax.clear_caches()
     gc.collect()

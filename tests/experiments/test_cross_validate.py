@@ -68,6 +68,8 @@ def test_folds_cover_the_set_and_the_record_holds_together(tmp_path):
     assert 'none of 120 test examples' in document['leakage']
     assert read(tmp_path, 'result.json')['metrics']['accuracy'] == document['mean']['accuracy']
     assert (tmp_path / 'folds.png').stat().st_size > 5000
+    for place in (tmp_path / 'members').iterdir():
+        assert {'curves.png', 'confusion.png', 'mistakes.png'} <= {path.name for path in place.iterdir()}
 
 
 @pytest.mark.usefixtures('no_pictures')
